@@ -1,0 +1,157 @@
+"""The UniTalking transformer: two identical streams that meet in one joint self-attention per block.
+
+`UniTalkingTransformer` *is* the video stream, with Wan2.2's parameter names at its root, and holds its twin as `audio`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..config import ModelConfig
+from ..tasks import JOINT, Visibility
+from .attention import ConditionKV, joint_attention
+from .operations import Attend, Operations
+from .operations import attend as plain_attend
+from .rope import audio_angles, tables, video_angles
+from .stream import Block, Stream, gated, modulate
+
+
+class Conditions(NamedTuple):
+    """Text and voice made ready for every block of both streams; constant over a run. Make it with `prepare`."""
+
+    video: list[ConditionKV]
+    audio: list[ConditionKV]
+    gate: Tensor | None
+
+
+class StreamState(NamedTuple):
+    """One stream inside the blocks: tokens (B, L, D), block modulation e (B, G, 6, D), RoPE tables (L, d/2)."""
+
+    x: Tensor
+    e: Tensor
+    rope: tuple[Tensor, Tensor]
+
+
+RunBlock = Callable[[int, Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]], Tensor | None, Tensor | None], Any]
+
+
+class UniTalkingTransformer(Stream):
+    """Predicts the velocity of both latents.
+
+    Shapes: video latent (B, Cv, T, h, w), audio latent (B, Ca, La), text (B, Lt, text_dim), voice (B, Ca, Lr).
+    """
+
+    def __init__(self, config: ModelConfig, *, operations: Any = Operations, device: Any = None, dtype: torch.dtype | None = None) -> None:
+        factory = {"device": device, "dtype": dtype}
+        c = config.transformer
+        super().__init__(c, config.video.channels, config.audio.channels, c.video_patch, operations, **factory)
+        self.audio = Stream(c, config.audio.channels, config.audio.channels, None, operations, **factory)
+        self.timeline = config.timeline
+        self._rope: dict[tuple, tuple[Tensor, Tensor]] = {}
+
+    def prepare(self, text: Tensor, voice: Tensor | None = None, gate: Tensor | None = None) -> Conditions:
+        """Everything that depends on the conditions alone.
+
+        text (B, Lt, text_dim), zero-padded as the encoder does; voice (B, Ca, Lr) in model space; gate (B,) of exact 0 or 1 says which
+        rows have a voice (all of them when it is None).
+        """
+        if gate is not None and not bool(gate.any()):
+            voice = gate = None
+        per_stream = []
+        for stream in (self, self.audio):
+            embedded = stream.text_embedding(text)
+            heard = None if voice is None else stream.voice_embedding(voice.transpose(1, 2))
+            per_stream.append([block.cross_attn.prepare(embedded, heard) for block in stream.blocks])
+        return Conditions(*per_stream, None if gate is None else gate.reshape(-1, 1, 1))
+
+    def forward(
+        self,
+        video: Tensor | None,
+        audio: Tensor | None,
+        t_video: Tensor | None,
+        t_audio: Tensor | None,
+        conditions: Conditions,
+        visibility: Visibility | Sequence[Visibility] = JOINT,
+        *,
+        attend: Attend = plain_attend,
+        run_block: RunBlock | None = None,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Velocities of both latents; None for a stream that is absent.
+
+        t_video (B,), (B, T) or (B, Lv); t_audio (B,) or (B, La); in [0, 1000]; a group that is given has t = 0. `run_block(i, block, v, a)`
+        may wrap the call of a block. Video sizes that the patch does not divide are padded inside and cropped again.
+        Raises ValueError when both streams are absent or a timestep does not match its tokens.
+        """
+        if video is None and audio is None:
+            raise ValueError("both streams are absent: give a video latent, an audio latent or both")
+        v, v_e, v_grid = self._enter(self, video, t_video)
+        a, a_e, a_grid = self._enter(self.audio, audio, t_audio)
+        v_tokens, a_tokens = (None if s is None else s.x for s in (v, a))
+        for i, (video_block, audio_block) in enumerate(zip(self.blocks, self.audio.blocks, strict=True)):
+            step = partial(
+                self._step, i, video_block, audio_block, v, a, conditions=conditions, visibility=visibility, attend=attend
+            )
+            v_tokens, a_tokens = step(v_tokens, a_tokens) if run_block is None else run_block(i, step, v_tokens, a_tokens)
+        out_video = None if v is None else self.unembed(v_tokens, v_e, v_grid)[..., : video.shape[-2], : video.shape[-1]]
+        return out_video, None if a is None else self.audio.unembed(a_tokens, a_e, a_grid)
+
+    def _enter(self, stream: Stream, latent: Tensor | None, t: Tensor | None) -> tuple[StreamState | None, Tensor | None, tuple[int, ...]]:
+        if latent is None:
+            return None, None, ()
+        if stream.patch is not None:
+            _, ph, pw = stream.patch
+            latent = F.pad(latent, (0, -latent.shape[-1] % pw, 0, -latent.shape[-2] % ph))
+        x, grid = stream.embed(latent)
+        e, projected = stream.embed_time(t, x.dtype)
+        if x.shape[1] % e.shape[1]:
+            raise ValueError(f"{e.shape[1]} timesteps do not divide {x.shape[1]} tokens into equal groups")
+        return StreamState(x, projected, self._rope_tables(stream, grid, x.device)), e, grid
+
+    def _rope_tables(self, stream: Stream, grid: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+        key = (grid, device)
+        if key not in self._rope:
+            if len(self._rope) > 8:  # a handful of sizes at most is ever live; the rest is what earlier runs left
+                self._rope.clear()
+            width = self.config.dim // self.config.heads
+            if stream.patch is None:
+                angles = audio_angles(self.timeline.audio_positions(grid[0]), width)
+            else:
+                angles = video_angles(grid, width)
+            self._rope[key] = tables(angles, device)
+        return self._rope[key]
+
+    def _step(
+        self,
+        i: int,
+        video_block: Block,
+        audio_block: Block,
+        video: StreamState | None,
+        audio: StreamState | None,
+        v: Tensor | None,
+        a: Tensor | None,
+        *,
+        conditions: Conditions,
+        visibility: Visibility | Sequence[Visibility],
+        attend: Attend,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """One block on both token sequences. A stream that is absent takes no part."""
+        heads = self.config.heads
+        streams = [
+            (block, x, block.modulation(state.e).to(x.dtype).unbind(2), state.rope, kv[i])
+            for block, x, state, kv in ((video_block, v, video, conditions.video), (audio_block, a, audio, conditions.audio))
+            if x is not None
+        ]
+        qkv = [block.self_attn.qkv(modulate(block.norm1(x), m[0], m[1]), rope) for block, x, m, rope, _ in streams]
+        attended = joint_attention(*qkv, heads, attend, visibility) if len(qkv) == 2 else (attend(*qkv[0], heads),)
+        outs = []
+        for (block, x, m, _, kv), seen in zip(streams, attended, strict=True):
+            x = gated(x, block.self_attn.o(seen), m[2])
+            x = x + block.cross_attn(block.norm3(x), kv, conditions.gate, attend)
+            outs.append(gated(x, block.ffn(modulate(block.norm2(x), m[3], m[4])), m[5]))
+        return (outs[0] if v is not None else None), (outs[-1] if a is not None else None)

@@ -1,0 +1,119 @@
+"""One stream of the twin transformer: embeddings, blocks and head. The class is used twice, for video and for audio.
+
+Parameter names are Wan2.2's own, except that `modulation` is a leaf module (`modulation.weight`). Time embeddings come per token group:
+(B, G, ...) with G = 1 for the whole stream, T for video latents, or L for every token; each group covers L / G consecutive tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import TransformerConfig
+from .attention import DualCrossAttention, SelfAttention
+
+
+def timestep_features(t: Tensor, dim: int) -> Tensor:
+    """t (any shape) -> sinusoidal features (..., dim), cosines first, computed in float64 where the device has it."""
+    precision = torch.float32 if t.device.type == "mps" else torch.float64
+    frequencies = torch.exp(-math.log(10000.0) * torch.arange(dim // 2, device=t.device, dtype=precision) / (dim // 2))
+    angles = t.to(precision)[..., None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1).float()
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """x (B, L, D) * (1 + scale) + shift with shift, scale (B, G, D), G groups of L / G tokens."""
+    grouped = x.unflatten(1, (shift.shape[1], -1))
+    return torch.addcmul(shift[:, :, None], grouped, 1 + scale[:, :, None]).flatten(1, 2)
+
+
+def gated(x: Tensor, update: Tensor, gate: Tensor) -> Tensor:
+    """x + update * gate, gate (B, G, D)."""
+    return torch.addcmul(x, update, gate.repeat_interleave(x.shape[1] // gate.shape[1], dim=1) if gate.shape[1] > 1 else gate)
+
+
+class Block(nn.Module):
+    """The layers of one stream in one block; `transformer.model` runs two of them side by side."""
+
+    def __init__(self, config: TransformerConfig, operations: Any, **factory: Any) -> None:
+        super().__init__()
+        dim, heads, eps = config.dim, config.heads, config.eps
+        self.norm1 = operations.LayerNorm(dim, eps, elementwise_affine=False, **factory)
+        self.self_attn = SelfAttention(dim, heads, eps, operations, **factory)
+        self.norm3 = operations.LayerNorm(dim, eps, elementwise_affine=True, **factory)
+        self.cross_attn = DualCrossAttention(dim, heads, eps, operations, **factory)
+        self.norm2 = operations.LayerNorm(dim, eps, elementwise_affine=False, **factory)
+        self.ffn = nn.Sequential(
+            operations.Linear(dim, config.ffn_dim, **factory),
+            nn.GELU(approximate="tanh"),
+            operations.Linear(config.ffn_dim, dim, **factory),
+        )
+        self.modulation = operations.Modulation(6, dim, **factory)
+
+
+class Head(nn.Module):
+    """Modulated norm and projection back to the latent."""
+
+    def __init__(self, dim: int, out: int, eps: float, operations: Any, **factory: Any) -> None:
+        super().__init__()
+        self.norm = operations.LayerNorm(dim, eps, elementwise_affine=False, **factory)
+        self.head = operations.Linear(dim, out, **factory)
+        self.modulation = operations.Modulation(2, dim, **factory)
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        """x (B, L, D), e (B, G, D) -> (B, L, out)."""
+        shift, scale = self.modulation(e[:, :, None]).unbind(2)
+        return self.head(modulate(self.norm(x), shift.to(x.dtype), scale.to(x.dtype)))
+
+
+class Stream(nn.Module):
+    """Embeddings, blocks and head of one stream.
+
+    `channels` of its latent, `patch` (t, h, w) for video or None for audio, whose tokens are its latent frames.
+    """
+
+    def __init__(
+        self, config: TransformerConfig, channels: int, voice_channels: int, patch: tuple[int, int, int] | None, operations: Any, **factory: Any
+    ) -> None:
+        super().__init__()
+        dim = config.dim
+        self.config, self.patch = config, patch
+        if patch is None:
+            self.patch_embedding = operations.Conv1d(
+                channels, dim, config.audio_kernel, padding=config.audio_kernel // 2, **factory
+            )
+        else:
+            self.patch_embedding = operations.Conv3d(channels, dim, kernel_size=patch, stride=patch, **factory)
+        self.text_embedding = _mlp(config.text_dim, dim, nn.GELU(approximate="tanh"), operations, **factory)
+        self.voice_embedding = _mlp(voice_channels, dim, nn.GELU(approximate="tanh"), operations, **factory)
+        self.time_embedding = _mlp(config.freq_dim, dim, nn.SiLU(), operations, **factory)
+        self.time_projection = nn.Sequential(nn.SiLU(), operations.Linear(dim, 6 * dim, **factory))
+        self.blocks = nn.ModuleList(Block(config, operations, **factory) for _ in range(config.layers))
+        self.head = Head(dim, channels * math.prod(patch or (1,)), config.eps, operations, **factory)
+
+    def embed(self, latent: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Latent (B, C, T, h, w) or (B, C, La) -> tokens (B, L, D) and their grid."""
+        tokens = self.patch_embedding(latent)
+        return tokens.flatten(2).transpose(1, 2), tuple(tokens.shape[2:])
+
+    def embed_time(self, t: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """t (B,) or (B, G) -> e (B, G, D) for the head and its projection (B, G, 6, D) for the blocks."""
+        features = timestep_features(t.reshape(t.shape[0], -1), self.config.freq_dim)
+        e = self.time_embedding(features.to(dtype))
+        return e, self.time_projection(e).unflatten(-1, (6, -1))
+
+    def unembed(self, tokens: Tensor, e: Tensor, grid: tuple[int, ...]) -> Tensor:
+        """Tokens (B, L, D) -> latent-shaped velocity."""
+        out = self.head(tokens, e)
+        if self.patch is None:
+            return out.transpose(1, 2)
+        (t, h, w), (pt, ph, pw) = grid, self.patch
+        out = out.unflatten(1, (t, h, w)).unflatten(-1, (pt, ph, pw, -1))
+        return out.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(out.shape[0], -1, t * pt, h * ph, w * pw)
+
+
+def _mlp(inputs: int, dim: int, activation: nn.Module, operations: Any, **factory: Any) -> nn.Sequential:
+    return nn.Sequential(operations.Linear(inputs, dim, **factory), activation, operations.Linear(dim, dim, **factory))

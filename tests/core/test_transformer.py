@@ -1,0 +1,182 @@
+"""What the joint transformer promises, shown on its velocity: visibility, the gate, timesteps, absent streams, padding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import tiny_model
+from torch import Tensor
+
+from unitalking_core.tasks import APART, AUDIO_FOLLOWS, JOINT, TASKS, Visibility, task_for, visibility_of
+from unitalking_core.transformer import UniTalkingTransformer
+
+
+@pytest.fixture(scope="module")
+def model() -> UniTalkingTransformer:
+    return tiny_model()
+
+
+def inputs(seed: int = 0, batch: int = 1) -> dict[str, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=g)  # noqa: E731
+    return {"video": draw(batch, 8, 3, 4, 4), "audio": draw(batch, 6, 9), "text": draw(batch, 12, 16), "voice": draw(batch, 6, 5)}
+
+
+@torch.no_grad()
+def run(model, x, visibility=JOINT, voice=False, gate=None, t=(500.0, 500.0)) -> tuple[Tensor | None, Tensor | None]:  # noqa: ANN001
+    conditions = model.prepare(x["text"], x["voice"] if voice else None, gate)
+    batch = x["text"].shape[0]
+    times = [torch.full((batch,), s) if isinstance(s, float) else s for s in t]
+    return model(x["video"], x["audio"], *times, conditions, visibility)
+
+
+def test_joint_streams_hear_each_other(model: UniTalkingTransformer) -> None:
+    x = inputs()
+    video, audio = run(model, x)
+    other_audio = run(model, {**x, "audio": torch.randn(1, 6, 9)})
+    other_video = run(model, {**x, "video": torch.randn(1, 8, 3, 4, 4)})
+    assert (video - other_audio[0]).abs().max() > 1e-3
+    assert (audio - other_video[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("visibility", "video_changes", "audio_changes"), [(JOINT, True, True), (AUDIO_FOLLOWS, False, True), (APART, False, False)]
+)
+def test_what_may_not_be_seen_changes_nothing_bit_for_bit(
+    model: UniTalkingTransformer, visibility: Visibility, video_changes: bool, audio_changes: bool
+) -> None:
+    x = inputs()
+    video, audio = run(model, x, visibility)
+    assert torch.equal(video, run(model, {**x, "audio": 9 * torch.randn(1, 6, 9)}, visibility)[0]) is not video_changes
+    assert torch.equal(audio, run(model, {**x, "video": 9 * torch.randn(1, 8, 3, 4, 4)}, visibility)[1]) is not audio_changes
+
+
+def test_apart_equals_each_stream_alone(model: UniTalkingTransformer) -> None:
+    x = inputs()
+    apart = run(model, x, APART)
+    torch.testing.assert_close(apart[0], run(model, {**x, "audio": None})[0])
+    torch.testing.assert_close(apart[1], run(model, {**x, "video": None})[1])
+
+
+def test_the_one_way_form_equals_a_dense_mask(model: UniTalkingTransformer) -> None:
+    """The two smaller calls give what one masked attention would."""
+    import torch.nn.functional as F
+
+    calls = []
+
+    def masked(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+        if q.shape[1] != 12 + 9 or k.shape[1] != 12 + 9:
+            calls.append(0)
+        q, k, v = (y.unflatten(-1, (heads, -1)).transpose(1, 2) for y in (q, k, v))
+        mask = None
+        if q.shape[2] == k.shape[2] == 21:
+            mask = torch.ones(21, 21, dtype=torch.bool)
+            mask[:12, 12:] = False
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+
+    x = inputs()
+    t = torch.full((1,), 500.0)
+    with torch.no_grad():
+        want = model(x["video"], x["audio"], t, t, model.prepare(x["text"]), JOINT, attend=masked)
+    for got, expected in zip(run(model, x, AUDIO_FOLLOWS), want, strict=True):
+        torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_visibility_per_row_equals_each_row_alone(model: UniTalkingTransformer) -> None:
+    rows = [inputs(seed) for seed in range(4)]
+    batch = {k: torch.cat([r[k] for r in rows]) for k in rows[0]}
+    kinds = [JOINT, APART, AUDIO_FOLLOWS, JOINT]
+    got = run(model, batch, kinds)
+    for i, (row, kind) in enumerate(zip(rows, kinds, strict=True)):
+        for mixed, alone in zip(got, run(model, row, kind), strict=True):
+            torch.testing.assert_close(mixed[i : i + 1], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_common_case_is_one_attention_call_per_block(model: UniTalkingTransformer) -> None:
+    lengths = []
+
+    def counting(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+        from unitalking_core.transformer.operations import attend
+
+        lengths.append((q.shape[1], k.shape[1]))
+        return attend(q, k, v, heads)
+
+    x, t = inputs(), torch.full((1,), 500.0)
+    with torch.no_grad():
+        model(x["video"], x["audio"], t, t, model.prepare(x["text"]), attend=counting)
+    assert lengths == [(21, 21), (12, 12), (9, 12)] * 2
+
+
+def test_gate_zero_equals_no_voice_exactly(model: UniTalkingTransformer) -> None:
+    rows = inputs(batch=2)
+    none = run(model, rows)
+    closed = run(model, rows, voice=True, gate=torch.zeros(2))
+    half = run(model, rows, voice=True, gate=torch.tensor([0.0, 1.0]))
+    for a, b, c in zip(none, closed, half, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a[0], c[0])
+        assert (a[1] - c[1]).abs().max() > 1e-3
+
+
+def test_timesteps_per_group(model: UniTalkingTransformer) -> None:
+    """A timestep per latent, per token and for the whole stream agree where they say the same."""
+    x = inputs()
+    whole = run(model, x)
+    per_group = run(model, x, t=(torch.full((1, 3), 500.0), torch.full((1, 9), 500.0)))
+    per_token = run(model, x, t=(torch.full((1, 12), 500.0), 500.0))
+    for a, b, c in zip(whole, per_group, per_token, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(a, c, atol=1e-5, rtol=1e-4)
+    clean_first = run(model, x, t=(torch.tensor([[0.0, 500.0, 500.0]]), 500.0))
+    assert (clean_first[0] - whole[0]).abs().max() > 1e-3
+    with pytest.raises(ValueError, match="do not divide"):
+        run(model, x, t=(torch.full((1, 5), 500.0), 500.0))
+
+
+def test_sizes_the_patch_does_not_divide(model: UniTalkingTransformer) -> None:
+    x = {**inputs(), "video": torch.randn(1, 8, 2, 3, 5)}
+    assert run(model, x)[0].shape == (1, 8, 2, 3, 5)
+
+
+def test_absent_streams(model: UniTalkingTransformer) -> None:
+    x = inputs()
+    assert run(model, {**x, "video": None})[0] is None
+    with pytest.raises(ValueError, match="both streams are absent"):
+        run(model, {**x, "video": None, "audio": None})
+
+
+def test_the_twin_is_the_same_architecture(model: UniTalkingTransformer) -> None:
+    video = {k: v.shape for k, v in model.state_dict().items() if k.startswith("blocks.")}
+    audio = {k.removeprefix("audio."): v.shape for k, v in model.state_dict().items() if k.startswith("audio.blocks.")}
+    assert video == audio
+
+
+def test_parameters_live_on_leaf_modules_only(model: UniTalkingTransformer) -> None:
+    """A host's offloading and LoRA skip parameters of modules that have children."""
+    for name, module in model.named_modules():
+        if next(module.children(), None) is not None:
+            assert not list(module.parameters(recurse=False)), name
+
+
+def test_task_table() -> None:
+    assert set(TASKS) == {"T2AV", "TI2AV", "TR2AV", "TIR2AV", "TV2A", "A2V", "T2A", "continuation"}
+    assert visibility_of(video_generates=False, audio_generates=True) == AUDIO_FOLLOWS
+    assert visibility_of(video_generates=True, audio_generates=False) == JOINT
+    assert visibility_of(video_generates=True, audio_generates=True) == JOINT
+    assert task_for(portrait=True, voice=True).name == "TIR2AV"
+    assert task_for(portrait=False, voice=False).name == "T2AV"
+    with pytest.raises(ValueError, match="no task takes exactly"):
+        task_for(portrait=True, voice=True, text=False)
+
+
+def test_task_masks() -> None:
+    video, audio = TASKS["TIR2AV"].masks(4, 6)
+    assert video.tolist() == [0, 1, 1, 1]
+    assert audio.tolist() == [1] * 6
+    video, audio = TASKS["TV2A"].masks(4, 6)
+    assert not video.any()
+    assert audio.all()
+    assert TASKS["T2A"].masks(4, 6)[0] is None
+    video, audio = TASKS["continuation"].masks(4, 6, prefix=(2, 3))
+    assert video.tolist() == [0, 0, 1, 1]
+    assert audio.tolist() == [0, 0, 0, 1, 1, 1]

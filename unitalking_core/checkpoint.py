@@ -65,6 +65,12 @@ def load(path: str | os.PathLike) -> Checkpoint:
     return Checkpoint(path, config, parts)
 
 
+def stamp(path: str | os.PathLike) -> tuple[int, int]:
+    """Changes when the file does: its time of change and its size."""
+    info = Path(path).stat()
+    return info.st_mtime_ns, info.st_size
+
+
 def split_key(key: str) -> tuple[str, str]:
     """A key of the file -> (part, key within the part)."""
     part, _, rest = key.partition(".")
@@ -89,9 +95,8 @@ def save(path: str | os.PathLike, config: ModelConfig, parts: Mapping[str, Mappi
         Path(temporary).unlink(missing_ok=True)
 
 
-def load_into(module: nn.Module, state: Mapping[str, Tensor], what: str, dtype: torch.dtype | None = None) -> None:
-    """Give a module (on the meta device or not) exactly these tensors. Raises CheckpointError on missing, unexpected or misshapen ones."""
-    wanted = module.state_dict()
+def check_fit(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], what: str) -> None:
+    """Raises CheckpointError unless `state` has exactly the keys and shapes of `wanted` (a state dict, on the meta device or not)."""
     missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     misshapen = [
         f"{k} is {tuple(state[k].shape)}, expected {tuple(wanted[k].shape)}"
@@ -105,6 +110,11 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], what: str, dtype: 
     ]
     if problems:
         raise CheckpointError(f"the weights do not fit the {what}: {'; '.join(problems)}")
+
+
+def load_into(module: nn.Module, state: Mapping[str, Tensor], what: str, dtype: torch.dtype | None = None) -> None:
+    """Give a module (on the meta device or not) exactly these tensors, in `dtype` if given. Raises CheckpointError as `check_fit`."""
+    check_fit(module.state_dict(), state, what)
     if dtype is not None:
         state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
     module.load_state_dict(state, strict=True, assign=True)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -68,7 +69,9 @@ def sample_unipc(velocity: Velocity, x: Tensor, sigmas: Tensor) -> Iterable[Tens
         yield x
 
 
-def _unipc_update(x: Tensor, points: list[tuple[float, Tensor]], s: float, to: float, order: int, corrector: Tensor | None = None) -> Tensor:
+def _unipc_update(
+    x: Tensor, points: list[tuple[float, Tensor]], s: float, to: float, order: int, corrector: Tensor | None = None
+) -> Tensor:
     """One step from sigma `s` to `to`, predicted from `points` or corrected by the data prediction made at `to`."""
     log_snr, data = points[-1]
     h = _log_snr(to) - log_snr
@@ -97,7 +100,7 @@ def _log_snr(s: float) -> float:
 
 def _steps(sigmas: Tensor) -> list[tuple[float, float]]:
     values = sigmas.double().tolist()
-    return list(zip(values[:-1], values[1:], strict=True))
+    return list(pairwise(values))
 
 
 class Pass(Enum):

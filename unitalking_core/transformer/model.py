@@ -94,9 +94,7 @@ class UniTalkingTransformer(Stream):
         a, a_e, a_grid = self._enter(self.audio, audio, t_audio)
         v_tokens, a_tokens = (None if s is None else s.x for s in (v, a))
         for i, (video_block, audio_block) in enumerate(zip(self.blocks, self.audio.blocks, strict=True)):
-            step = partial(
-                self._step, i, video_block, audio_block, v, a, conditions=conditions, visibility=visibility, attend=attend
-            )
+            step = partial(self._step, i, video_block, audio_block, v, a, conditions=conditions, visibility=visibility, attend=attend)
             v_tokens, a_tokens = step(v_tokens, a_tokens) if run_block is None else run_block(i, step, v_tokens, a_tokens)
         out_video = None if v is None else self.unembed(v_tokens, v_e, v_grid)[..., : video.shape[-2], : video.shape[-1]]
         return out_video, None if a is None else self.audio.unembed(a_tokens, a_e, a_grid)
@@ -119,10 +117,8 @@ class UniTalkingTransformer(Stream):
             if len(self._rope) > 8:  # a handful of sizes at most is ever live; the rest is what earlier runs left
                 self._rope.clear()
             width = self.config.dim // self.config.heads
-            if stream.patch is None:
-                angles = audio_angles(self.timeline.audio_positions(grid[0]), width)
-            else:
-                angles = video_angles(grid, width)
+            is_audio = stream.patch is None
+            angles = audio_angles(self.timeline.audio_positions(grid[0]), width) if is_audio else video_angles(grid, width)
             self._rope[key] = tables(angles, device)
         return self._rope[key]
 

@@ -76,15 +76,19 @@ class Stream(nn.Module):
     """
 
     def __init__(
-        self, config: TransformerConfig, channels: int, voice_channels: int, patch: tuple[int, int, int] | None, operations: Any, **factory: Any
+        self,
+        config: TransformerConfig,
+        channels: int,
+        voice_channels: int,
+        patch: tuple[int, int, int] | None,
+        operations: Any,
+        **factory: Any,
     ) -> None:
         super().__init__()
         dim = config.dim
         self.config, self.patch = config, patch
         if patch is None:
-            self.patch_embedding = operations.Conv1d(
-                channels, dim, config.audio_kernel, padding=config.audio_kernel // 2, **factory
-            )
+            self.patch_embedding = operations.Conv1d(channels, dim, config.audio_kernel, padding=config.audio_kernel // 2, **factory)
         else:
             self.patch_embedding = operations.Conv3d(channels, dim, kernel_size=patch, stride=patch, **factory)
         self.text_embedding = _mlp(config.text_dim, dim, nn.GELU(approximate="tanh"), operations, **factory)

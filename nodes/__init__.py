@@ -1,0 +1,38 @@
+"""ComfyUI adapters and nothing else: what a node computes lives in `unitalking_core`.
+
+Nodes: `load_model`, `reference_voice`, `clip`, `sampler`, `decode`, `save`. Under them: `model`, `operations` and `run` (the MODEL),
+`text` (the CLIP), `codecs` (the VAEs), `latents` (the LATENT), `guider`, `clip_video` (the VIDEO), `loading`,
+`metadata`, `report`, `examples`.
+"""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .clip import EncodePortrait, UniTalkingEmptyClip
+from .decode import DecodeAV, register_prompt_handler
+from .examples import copy_examples
+from .load_model import LoadUniTalkingModel
+from .loading import register_folder
+from .reference_voice import EncodeReferenceVoice, UniTalkingApplyVoice
+from .sampler import JointFlowSampler
+from .save import SaveTalkingVideo
+
+NODES: list[type[io.ComfyNode]] = [
+    LoadUniTalkingModel,
+    EncodeReferenceVoice,
+    EncodePortrait,
+    UniTalkingEmptyClip,
+    UniTalkingApplyVoice,
+    JointFlowSampler,
+    DecodeAV,
+    SaveTalkingVideo,
+]
+
+
+class UniTalkingExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        register_folder()
+        register_prompt_handler()
+        copy_examples()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES

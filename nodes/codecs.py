@@ -1,0 +1,109 @@
+"""The bundled codecs as VAE objects of the host: core VAEEncode, VAEDecode, VAEEncodeAudio and VAEDecodeAudio work on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sd
+import torch
+from torch import Tensor
+
+from ..unitalking_core import checkpoint as checkpoints
+from ..unitalking_core.checkpoint import Checkpoint
+from ..unitalking_core.codecs import build_audio_codec, build_video_codec
+from ..unitalking_core.config import ModelConfig
+
+
+class _CodecVAE(comfy.sd.VAE):
+    """The host's VAE has no place to inject a codec, so a subclass sets every attribute the host's methods read."""
+
+    def __init__(self, codec: torch.nn.Module, config: ModelConfig, latent_channels: int) -> None:
+        management = comfy.model_management
+        self.unitalking = config
+        self.first_stage_model = codec.eval().requires_grad_(False)
+        self.latent_channels = latent_channels
+        self.pad_channel_value = None
+        self.working_dtypes = [torch.float32]
+        # The codecs are plain torch modules and small: they are loaded whole instead of being streamed layer by layer.
+        self.disable_offload = True
+        self.not_video = self.handles_tiling = self.crop_input = False
+        self.extra_1d_channel = self.format_encoded = self.size = None
+        self.downscale_index_formula = self.upscale_index_formula = None
+        self.audio_sample_rate = config.audio.sample_rate
+        self.device = management.vae_device()
+        self.vae_dtype = management.vae_dtype(self.device, self.working_dtypes)
+        self.output_device = management.intermediate_device()
+        self.first_stage_model.to(self.vae_dtype)
+        management.archive_model_dtypes(self.first_stage_model)
+        self.patcher = comfy.model_patcher.ModelPatcher(
+            self.first_stage_model, load_device=self.device, offload_device=management.vae_offload_device()
+        )
+
+    def load(self, memory: float) -> None:
+        """Bring the codec to its device with `memory` bytes to spare."""
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=memory, force_full_load=True)
+
+
+class VideoVAE(_CodecVAE):
+    """Pictures (F, H, W, 3) in [0, 1] <-> latents (B, C, T, h, w)."""
+
+    def __init__(self, codec: torch.nn.Module, config: ModelConfig) -> None:
+        super().__init__(codec, config, config.video.channels)
+        stride, pixels = config.video.temporal_stride, config.video.spatial_stride
+        self.latent_dim, self.output_channels, self.crop_input = 3, 3, True
+        self.upscale_ratio = (lambda t: max(0, t * stride - stride + 1), pixels, pixels)
+        self.downscale_ratio = (lambda f: max(0, (f + stride - 1) // stride), pixels, pixels)
+        self.upscale_index_formula = self.downscale_index_formula = (stride, pixels, pixels)
+        self.process_input = lambda image: image * 2 - 1
+        self.process_output = lambda image: image.add_(1).div_(2).clamp_(0, 1)
+        # Shapes are (B, C, time, height, width), of pixels when encoding and of latents when decoding; 64 values a pixel are at work.
+        size = comfy.model_management.dtype_size
+        self.memory_used_encode = lambda shape, dtype: 64 * shape[2] * shape[3] * shape[4] * size(dtype)
+        self.memory_used_decode = lambda shape, dtype: 64 * shape[2] * stride * shape[3] * shape[4] * pixels**2 * size(dtype)
+
+    def decode_chunks(self, latent: Tensor, latents_per_chunk: int) -> Iterator[Tensor]:
+        """Latent (1, C, T, h, w) -> uint8 frames (n, H, W, 3) on the CPU, chunk by chunk, equal to decoding it whole."""
+        self.load(self.memory_used_decode((1, latent.shape[1], latents_per_chunk, *latent.shape[3:]), self.vae_dtype))
+        for chunk in self.first_stage_model.decode_chunks(latent.to(self.device, self.vae_dtype), latents_per_chunk):
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            pixels = self.process_output(chunk[0].float()).movedim(0, -1)
+            yield pixels.mul(255).round_().to(torch.uint8).cpu()
+
+
+class AudioVAE(_CodecVAE):
+    """Waveforms (B, N, channels) <-> latents (B, C, La)."""
+
+    def __init__(self, codec: torch.nn.Module, config: ModelConfig) -> None:
+        super().__init__(codec, config, config.audio.channels)
+        self.latent_dim, self.output_channels = 1, 1
+        self.downscale_ratio = self.upscale_ratio = config.audio.samples_per_token
+        self.process_input = lambda waveform: waveform.mean(1, keepdim=True)
+        self.process_output = lambda waveform: waveform
+        size = comfy.model_management.dtype_size
+        self.memory_used_encode = lambda shape, dtype: 64 * shape[-1] * size(dtype)
+        self.memory_used_decode = lambda shape, dtype: 64 * shape[-1] * config.audio.samples_per_token * size(dtype)
+
+    def encode_voice(self, waveform: Tensor) -> Tensor:
+        """Waveform (1, N) at the codec's rate -> latent (1, C, L)."""
+        return self.encode(waveform[None].movedim(1, -1))
+
+    def decode_waveform(self, latent: Tensor) -> Tensor:
+        """Latent (B, C, La) -> waveform (B, 1, N) on the CPU, at the level the model made it."""
+        return self.decode(latent).movedim(-1, 1).float().cpu()
+
+
+def load_codecs(checkpoint: Checkpoint) -> tuple[VideoVAE, AudioVAE]:
+    """Both codecs bundled in a checkpoint. Raises CheckpointError."""
+    config = checkpoint.config
+    return (
+        VideoVAE(_load(build_video_codec(config.video), checkpoint, checkpoints.VIDEO_CODEC), config),
+        AudioVAE(_load(build_audio_codec(config.audio), checkpoint, checkpoints.AUDIO_CODEC), config),
+    )
+
+
+def _load(codec: Any, checkpoint: Checkpoint, part: str) -> Any:
+    checkpoints.load_into(codec, checkpoint.part(part), f"{part.replace('_', ' ')} of {checkpoint.path.name}", torch.float32)
+    return codec

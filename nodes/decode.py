@@ -1,0 +1,89 @@
+"""DecodeAV: a sampled clip becomes VIDEO, and IMAGE and AUDIO where somebody wants them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+from server import PromptServer
+
+from .clip_video import ClipVideo
+from .codecs import AudioVAE
+from .latents import clip_of, clip_streams, require_finite
+from .report import say
+
+NODE_ID = "DecodeAV"
+LINKED = "linked_outputs"
+SILENT_RMS = 1e-4
+
+
+class DecodeAV(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id=NODE_ID,
+            display_name="Decode Audio-Video",
+            category="UniTalking",
+            description="Decodes both streams of a clip. The video is decoded while it is saved; images and audio where they are linked.",
+            search_aliases=["vae decode", "decode video", "decode audio"],
+            inputs=[
+                io.Latent.Input("latent", tooltip="From Joint Flow Sampler or a core sampler."),
+                io.Vae.Input("vae", tooltip="The VAE of Load UniTalking Model."),
+                io.Vae.Input("audio_vae", tooltip="The audio VAE of Load UniTalking Model."),
+            ],
+            outputs=[
+                io.Video.Output(display_name="video"),
+                io.Image.Output(display_name="images"),
+                io.Audio.Output(display_name="audio"),
+            ],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
+        )
+
+    @classmethod
+    def execute(cls, latent: dict, vae: Any, audio_vae: Any) -> io.NodeOutput:
+        if not isinstance(audio_vae, AudioVAE):
+            raise ValueError("audio_vae is not UniTalking's: connect the 'audio VAE' output (the fourth) of Load UniTalking Model")
+        require_finite(latent, "this clip is broken")
+        video, audio = clip_streams(latent)
+        if video is None:
+            raise ValueError("this latent holds sound only; decode it with VAE Decode Audio and UniTalking's audio VAE")
+        if isinstance(vae, AudioVAE) or video.shape[1] != vae.latent_channels:
+            raise ValueError(f"this VAE is not for a clip of {video.shape[1]} channels: connect the 'VAE' of Load UniTalking Model")
+        if video.shape[0] != 1:
+            raise ValueError(f"one clip at a time: this latent is a batch of {video.shape[0]}; pick one of them first")
+        clip = ClipVideo(video, audio, vae, audio_vae, clip_of(latent, audio_vae.unitalking))
+        if clip.waveform is not None and clip.waveform.square().mean().sqrt() < SILENT_RMS:
+            say(cls, "the sound of this clip is almost silent; try another seed or a higher audio_text_scale")
+        wanted = _linked_outputs(cls.hidden)
+        return io.NodeOutput(clip, clip.images() if 1 in wanted else None, clip.audio() if 2 in wanted else None)
+
+
+def _linked_outputs(hidden: Any) -> set[int]:
+    """Which outputs have a link; all of them where that is not known."""
+    linked = hidden.dynprompt.get_node(hidden.unique_id)["inputs"].get(LINKED)
+    return {0, 1, 2} if linked is None else set(linked)
+
+
+def note_linked_outputs(request: dict[str, Any]) -> dict[str, Any]:
+    """Prompt handler: write on each DecodeAV which of its outputs are linked.
+
+    The note is part of the node's inputs, and so of the host's cache key: linking IMAGE later decodes instead of returning a stale None.
+    """
+    nodes = request.get("prompt")
+    if not isinstance(nodes, dict):
+        return request
+    links = [value for node in nodes.values() if isinstance(node, dict) for value in _links(node)]
+    for name, node in nodes.items():
+        if isinstance(node, dict) and node.get("class_type") == NODE_ID and isinstance(node.get("inputs"), dict):
+            node["inputs"][LINKED] = sorted({index for source, index in links if str(source) == str(name)})
+    return request
+
+
+def _links(node: dict[str, Any]) -> list[tuple[Any, int]]:
+    inputs = node.get("inputs")
+    values = inputs.values() if isinstance(inputs, dict) else ()
+    return [(v[0], v[1]) for v in values if isinstance(v, list) and len(v) == 2 and isinstance(v[1], int)]
+
+
+def register_prompt_handler() -> None:
+    PromptServer.instance.add_on_prompt_handler(note_linked_outputs)

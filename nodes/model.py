@@ -1,0 +1,262 @@
+"""UniTalking as a first-class MODEL of the host: its transformer, its BaseModel and its configuration class."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import comfy.conds
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management
+import comfy.supported_models_base
+import comfy.utils
+import torch
+from comfy.nested_tensor import NestedTensor
+from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
+from torch import Tensor
+
+from ..unitalking_core.conditions.voice import fit_voice_tokens
+from ..unitalking_core.config import ModelConfig
+from ..unitalking_core.latents import from_model_space, to_model_space
+from ..unitalking_core.tasks import APART, JOINT, Visibility, visibility_of
+from ..unitalking_core.transformer import Conditions, UniTalkingTransformer
+from .operations import host_attention, with_modulation
+from .run import RUN, Run, by_kind, stream_sizes
+
+VOICE = "unitalking_voice"
+"""Key of the conditioning entry that holds a voice's latent, (1, C, L), as the audio VAE made it."""
+APART_INDEX = "unitalking_apart"
+"""transformer_options: index of the condition whose rows run with the streams apart."""
+RUN_OPTION = "unitalking_run"
+
+
+class HostTransformer(UniTalkingTransformer):
+    """The core's transformer behind the host's calling convention."""
+
+    def __init__(self, config: ModelConfig, dtype: torch.dtype | None = None, device: Any = None, operations: Any = None, **_: Any) -> None:
+        super().__init__(config, operations=with_modulation(operations), device=device, dtype=dtype)
+        self.dtype = dtype
+
+    def forward(
+        self, x: Any, timestep: Any, context: Tensor, control: Any = None, transformer_options: dict | None = None, **conds: Any
+    ) -> Any:
+        """x: list of streams (video first) or one stream's tensor -> the velocity in the same form."""
+        options = transformer_options or {}
+        wrappers = get_all_wrappers(WrappersMP.DIFFUSION_MODEL, options)
+        # EasyCache reads the options from the last positional argument.
+        inner = partial(self._velocity, conds=conds)
+        return WrapperExecutor.new_class_executor(inner, self, wrappers).execute(x, timestep, context, options)
+
+    def _velocity(self, x: Any, timestep: Any, context: Tensor, options: dict, conds: dict) -> Any:
+        streams = list(x) if isinstance(x, (list, tuple)) else [x]
+        video, audio = by_kind(streams)
+        t_video, t_audio = timestep if isinstance(timestep, (list, tuple)) else (timestep, timestep)
+        out = super().forward(
+            video,
+            audio,
+            t_video,
+            t_audio,
+            self._conditions(context, conds.get("voice"), conds.get("voice_gate"), options),
+            self._visibility(context.shape[0], conds.get("visibility", JOINT), options),
+            attend=host_attention(options),
+            run_block=partial(_run_block, options=options),
+        )
+        present = [v for v in out if v is not None]
+        return present if len(streams) > 1 else present[0]
+
+    def _conditions(self, text: Tensor, voice: Tensor | None, gate: Tensor | None, options: dict) -> Conditions:
+        """Keys and values of text and voice, computed once a run for each combination of batch rows."""
+        run: Run | None = options.get(RUN_OPTION)
+        if run is None:
+            return self.prepare(text, voice, gate)
+        key = (id(self), text.device, text.shape[0], *options.get("uuids", ()))
+        if key not in run.prepared:
+            run.prepared[key] = self.prepare(text, voice, gate)
+        return run.prepared[key]
+
+    def _visibility(self, rows: int, allowed: Visibility, options: dict) -> Visibility | list[Visibility]:
+        chunks = options.get("cond_or_uncond", [])
+        apart = options.get(APART_INDEX)
+        if apart is None or apart not in chunks:
+            return allowed
+        per_chunk = rows // len(chunks)
+        return [APART if index == apart else allowed for index in chunks for _ in range(per_chunk)]
+
+
+def _run_block(i: int, step: Any, video: Tensor | None, audio: Tensor | None, options: dict) -> tuple[Tensor | None, Tensor | None]:
+    """One block, replaced where a node of the host asks for it (`patches_replace["dit"][("double_block", i)]`)."""
+    options["block_index"] = i
+    replace = options.get("patches_replace", {}).get("dit", {}).get(("double_block", i))
+    if replace is None:
+        return step(video, audio)
+    out = replace({"img": (video, audio), "transformer_options": options}, {"original_block": lambda a: {"img": step(*a["img"])}})
+    return out["img"]
+
+
+class UniTalkingModel(comfy.model_base.BaseModel):
+    """The host's view of a joint run: normalisation, timesteps and masks of both streams, memory, context windows."""
+
+    def __init__(self, model_config: UniTalkingSupported, device: Any = None) -> None:
+        super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostTransformer)
+        self.unitalking: ModelConfig = model_config.unitalking
+
+    # Normalisation: the host calls these with a pack, a nested pair or a single stream.
+
+    def process_latent_in(self, latent: Any) -> Any:
+        return self._each_stream(latent, to_model_space)
+
+    def process_latent_out(self, latent: Any) -> Any:
+        return self._each_stream(latent, from_model_space)
+
+    def _each_stream(self, latent: Any, change: Any) -> Any:
+        def apply(video: Tensor | None, audio: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+            return tuple(
+                None if x is None else change(x, part) for x, part in ((video, self.unitalking.video), (audio, self.unitalking.audio))
+            )
+
+        if getattr(latent, "is_nested", False):
+            return NestedTensor([x for x in apply(*by_kind(latent.unbind())) if x is not None])
+        run = RUN.get() or Run([tuple(latent.shape)])
+        return run.join(*apply(*run.split(latent)))
+
+    # Conditions.
+
+    def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
+        """Text, voice with its gate, timesteps of given parts, visibility. The keys are always the same, so that passes batch."""
+        out = super().extra_conds(**kwargs)
+        text = kwargs.get("cross_attn")
+        if text is not None:
+            out["c_crossattn"] = comfy.conds.CONDRegular(text)
+        out.update(self._voice_conds(kwargs.get(VOICE)))
+        shapes = kwargs.get("latent_shapes")
+        if shapes is not None and len(shapes) > 1:
+            out["latent_shapes"] = comfy.conds.CONDConstant(shapes)
+        if kwargs.get("denoise_mask") is not None:
+            out.update(self._mask_conds(kwargs["denoise_mask"], shapes))
+        return out
+
+    def _voice_conds(self, voice: Tensor | None) -> dict[str, Any]:
+        audio = self.unitalking.audio
+        if voice is None:
+            latent, gate = torch.zeros(1, audio.channels, audio.max_voice_tokens), torch.zeros(1)
+        else:
+            latent, gate = fit_voice_tokens(to_model_space(voice, audio), audio.max_voice_tokens), torch.ones(1)
+        return {"voice": comfy.conds.CONDRegular(latent), "voice_gate": comfy.conds.CONDRegular(gate)}
+
+    def _mask_conds(self, mask: Tensor, shapes: Any) -> dict[str, Any]:
+        video, audio = by_kind(comfy.utils.unpack_latents(mask, shapes))
+        out: dict[str, Any] = {
+            "visibility": comfy.conds.CONDConstant(visibility_of(video is None or bool(video.any()), audio is None or bool(audio.any())))
+        }
+        if video is not None:
+            out["denoise_mask"] = comfy.conds.CONDRegular(_video_groups(video, self.unitalking.transformer.video_patch))
+        if audio is not None:
+            out["audio_denoise_mask"] = comfy.conds.CONDRegular(audio[:, 0])
+        return out
+
+    def process_timestep(
+        self, timestep: Tensor, denoise_mask: Tensor | None = None, audio_denoise_mask: Tensor | None = None, **_: Any
+    ) -> Any:
+        """Timesteps per token group: t where a group is generated, 0 where it is given."""
+        return tuple(timestep if mask is None else mask * timestep[:, None] for mask in (denoise_mask, audio_denoise_mask))
+
+    def scale_latent_inpaint(self, sigma: Tensor, noise: Tensor, latent_image: Tensor, **_: Any) -> Tensor:
+        """What is given goes in clean at every step."""
+        return latent_image
+
+    def _apply_model(
+        self,
+        x: Tensor,
+        t: Tensor,
+        c_concat: Any = None,
+        c_crossattn: Any = None,
+        control: Any = None,
+        transformer_options: dict | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        options = dict(transformer_options or {})
+        # Hooks may change weights from step to step: what was prepared with other weights must not be used again.
+        hooks = getattr(self.current_patcher, "current_hooks", None)
+        options[RUN_OPTION] = RUN.get() if hooks is None else None
+        return super()._apply_model(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
+    # Memory and context windows.
+
+    def memory_required(self, input_shape: Any, cond_shapes: Any = None) -> float:
+        """Bytes of activations at the widest point of a block, plus the keys and values that a run keeps."""
+        c, run = self.unitalking.transformer, RUN.get()
+        if run is None:  # another thread, or an estimate outside a run: all of the pack counted as video
+            video, audio = input_shape[-1] // self.unitalking.video.channels // math.prod(c.video_patch), 0
+        else:
+            video, audio = stream_sizes(run.shapes, c.video_patch)
+        rows, size = input_shape[0], comfy.model_management.dtype_size(self.get_dtype_inference())
+        tokens = video + audio
+        attention = tokens * c.dim * (9 * size + 3 * 4)  # residual, modulated, q k v twice (own and joint), out; float32 while rotating
+        feed_forward = max(video, audio) * (2 * c.ffn_dim + 2 * c.dim) * size + tokens * c.dim * size
+        conditions = self.unitalking.text.tokens + self.unitalking.audio.max_voice_tokens
+        kept = 2 * c.layers * 2 * conditions * c.dim * size
+        return float(rows * (max(attention, feed_forward) + kept))
+
+    def map_context_window_to_modalities(self, primary_indices: list[int], latent_shapes: Any, dim: int) -> list[list[int]]:
+        """Audio tokens that sound during the video latents of a context window."""
+        if len(latent_shapes) < 2:
+            return [primary_indices]
+        ratio = latent_shapes[1][dim] / latent_shapes[0][dim]
+        last = latent_shapes[1][dim] - 1
+        audio: dict[int, None] = {}
+        for i in primary_indices:
+            start = min(round(i * ratio), last)
+            audio.update(dict.fromkeys(range(start, max(start + 1, min(round((i + 1) * ratio), last + 1)))))
+        return [primary_indices, list(audio)]
+
+    def resize_cond_for_context_window(
+        self, cond_key: str, cond_value: Any, window: Any, x_in: Any, device: Any, retain_index_list: Any = ()
+    ) -> Any:
+        if cond_key == "audio_denoise_mask":
+            return cond_value._copy_with(window.get_window_for_modality(1).get_tensor(cond_value.cond, device, dim=1))
+        if cond_key == "denoise_mask":
+            groups = window.get_tensor(cond_value.cond.unflatten(1, (window.total_frames, -1)), device, dim=1)
+            return cond_value._copy_with(groups.flatten(1))
+        return super().resize_cond_for_context_window(cond_key, cond_value, window, x_in, device, retain_index_list=list(retain_index_list))
+
+
+class UniTalkingSupported(comfy.supported_models_base.BASE):
+    """How the host builds and saves the model. There is no detection: the loader reads the checkpoint's own configuration."""
+
+    unet_config = {"image_model": "unitalking"}  # noqa: RUF012  the host's convention
+    unet_extra_config = {}  # noqa: RUF012  the host's default would leak num_heads into the constructor
+    supported_inference_dtypes = [torch.bfloat16, torch.float32]  # noqa: RUF012
+    memory_usage_factor = 1.0
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__({**self.unet_config, "config": config})
+        self.unitalking = config
+        self.sampling_settings = {"shift": config.sampling.shift}
+        self.latent_format = _latent_format(config)
+
+    def get_model(self, state_dict: Any, prefix: str = "", device: Any = None) -> UniTalkingModel:
+        return UniTalkingModel(self, device=device)
+
+
+def _latent_format(config: ModelConfig) -> comfy.latent_formats.LatentFormat:
+    """Video comes first in a joint latent, so the format is the video's: geometry and preview colours."""
+    video = config.video
+    if video.codec == "wan2.2":
+        return comfy.latent_formats.Wan22()
+    form = comfy.latent_formats.LatentFormat()
+    form.latent_channels, form.latent_dimensions = video.channels, 3
+    form.spacial_downscale_ratio, form.temporal_downscale_ratio = video.spatial_stride, video.temporal_stride
+    if video.preview:
+        form.latent_rgb_factors, form.latent_rgb_factors_bias = [list(row) for row in video.preview[:-1]], list(video.preview[-1])
+    return form
+
+
+def _video_groups(mask: Tensor, patch: tuple[int, int, int]) -> Tensor:
+    """Mask (B, C, T, h, w) -> (B, T) where it is the same all over each latent frame, else (B, tokens)."""
+    mask = mask[:, 0]
+    per_frame = mask.amax(dim=(2, 3))
+    if torch.equal(per_frame, mask.amin(dim=(2, 3))):
+        return per_frame
+    return torch.nn.functional.max_pool2d(mask, patch[1:], ceil_mode=True).flatten(1)

@@ -1,0 +1,104 @@
+"""JointFlowSampler: both streams sampled together, with guidance by text, voice and sync."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import latent_preview
+from comfy_api.latest import io
+
+from ..unitalking_core.flow import Guidance
+from .guider import UniTalkingGuider, with_voice
+from .latents import clip_streams, model_config, require_finite
+from .reference_voice import Voice
+from .text import EMPTY
+
+
+def _scale(name: str, default: float, tooltip: str, *, low: float = 0.0, advanced: bool = False) -> io.Float.Input:
+    return io.Float.Input(name, default=default, min=low, max=30.0, step=0.1, round=0.01, tooltip=tooltip, advanced=advanced)
+
+
+class JointFlowSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="JointFlowSampler",
+            display_name="Joint Flow Sampler",
+            category="UniTalking",
+            description="Generates picture and speech of a clip together. What the latent says is given (a portrait) stays as it is.",
+            search_aliases=["ksampler", "unitalking sampler", "talking video sampler", "lip sync"],
+            inputs=[
+                io.Model.Input("model", tooltip="The MODEL of Load UniTalking Model."),
+                io.Conditioning.Input("positive", tooltip="What is said and shown: <S>the words<E> a description."),
+                io.Conditioning.Input("negative", tooltip="What text guidance leads away from; an empty prompt will do."),
+                io.Latent.Input("latent", tooltip="From Encode Portrait or UniTalking Empty Clip."),
+                Voice.Input("voice", optional=True, tooltip="From Encode Reference Voice. Without it the model chooses a voice."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The random start of both streams.",
+                ),
+                io.Int.Input("steps", default=24, min=1, max=1000, tooltip="More steps follow the flow more closely and take longer."),
+                _scale("video_text_scale", 3.0, "How strongly the picture follows the text; 1 is off and twice as fast."),
+                _scale("audio_text_scale", 3.0, "How strongly the sound follows the text: clearer words; 1 is off."),
+                _scale("voice_scale", 1.0, "How strongly the sound follows the reference voice; 1 is off and runs no extra pass."),
+                _scale("video_sync_scale", 0.0, "Leads the picture towards what the sound says; 0 is off.", advanced=True),
+                _scale("audio_sync_scale", 0.0, "Leads the sound towards what the picture shows; 0 is off.", advanced=True),
+                io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, default="euler", tooltip="Any core sampler."),
+                io.Combo.Input(
+                    "scheduler", options=comfy.samplers.KSampler.SCHEDULERS, default="simple", tooltip="How the noise levels are spaced."
+                ),
+            ],
+            outputs=[io.Latent.Output(display_name="latent")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        positive: list,
+        negative: list,
+        latent: dict,
+        seed: int,
+        steps: int,
+        video_text_scale: float,
+        audio_text_scale: float,
+        voice_scale: float,
+        video_sync_scale: float,
+        audio_sync_scale: float,
+        sampler_name: str,
+        scheduler: str,
+        voice: dict | None = None,
+    ) -> io.NodeOutput:
+        model_config(model)
+        clip_streams(latent)
+        if any(extra.get(EMPTY) for _, extra in positive):
+            raise ValueError("the positive prompt is empty: write what is said, such as <S>hello there<E> a woman with glasses")
+        if voice is not None:
+            positive, negative = with_voice(positive, voice["latent"]), with_voice(negative, voice["latent"])
+        guider = UniTalkingGuider(model)
+        guider.set_guidance(
+            positive, negative, Guidance(video_text_scale, audio_text_scale, voice_scale, video_sync_scale, audio_sync_scale)
+        )
+        sigmas = comfy.samplers.KSampler(model, steps, model.load_device, sampler_name, scheduler).sigmas
+        samples = guider.sample(
+            comfy.sample.prepare_noise(latent["samples"], seed, latent.get("batch_index")),
+            latent["samples"],
+            comfy.samplers.sampler_object(sampler_name),
+            sigmas,
+            denoise_mask=latent.get("noise_mask"),
+            callback=latent_preview.prepare_callback(model, sigmas.shape[-1] - 1),
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            seed=seed,
+        )
+        management = comfy.model_management
+        out = {**latent, "samples": samples.to(device=management.intermediate_device(), dtype=management.intermediate_dtype())}
+        require_finite(out, "sampling went wrong")
+        return io.NodeOutput(out)

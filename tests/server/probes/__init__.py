@@ -1,0 +1,67 @@
+"""A node pack for tests only: writes what flows between nodes into files that a test can read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import comfy.model_management
+import folder_paths
+from comfy_api.latest import ComfyExtension, io
+from safetensors.torch import save_file
+
+
+class ProbeLatent(io.ComfyNode):
+    """The streams of a LATENT, and of its mask where it has one, as tensors."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ProbeLatent", category="probe", is_output_node=True, inputs=[io.Latent.Input("latent"), io.String.Input("name")]
+        )
+
+    @classmethod
+    def execute(cls, latent: dict, name: str) -> io.NodeOutput:
+        tensors = {}
+        for key in ("samples", "noise_mask"):
+            if key in latent:
+                streams = latent[key].unbind() if getattr(latent[key], "is_nested", False) else [latent[key]]
+                tensors.update({f"{key}.{i}": stream.contiguous().cpu().float() for i, stream in enumerate(streams)})
+        save_file(tensors, _output(name, "safetensors"), metadata={"info": json.dumps(latent.get("unitalking"))})
+        return io.NodeOutput()
+
+
+class ProbeModel(io.ComfyNode):
+    """Which weights of a MODEL are patched, and what its parameters add up to once it is loaded."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ProbeModel", category="probe", is_output_node=True, inputs=[io.Model.Input("model"), io.String.Input("name")]
+        )
+
+    @classmethod
+    def execute(cls, model: object, name: str) -> io.NodeOutput:
+        comfy.model_management.load_models_gpu([model], force_full_load=True)
+        state = model.model.diffusion_model.state_dict()
+        report = {
+            "patched": sorted(key.removeprefix("diffusion_model.") for key in model.patches),
+            "sums": {key: value.double().sum().item() for key, value in state.items()},
+            "dtypes": sorted({str(value.dtype) for value in state.values()}),
+            "bytes": model.model_size(),
+        }
+        Path(_output(name, "json")).write_text(json.dumps(report))
+        return io.NodeOutput()
+
+
+def _output(name: str, ending: str) -> str:
+    return str(Path(folder_paths.get_output_directory()) / f"{name}.{ending}")
+
+
+class Probes(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [ProbeLatent, ProbeModel]
+
+
+async def comfy_entrypoint() -> Probes:
+    return Probes()

@@ -1,0 +1,96 @@
+"""The command line: `python -m unitalking_core <command>` (or `unitalking` where the package is installed).
+
+Every command is a thin call into a room of the core; heavy imports happen inside it, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+NANO = Path(__file__).parent.parent / "models" / "nano" / "unitalking-nano.safetensors"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. Errors of input are one line on stderr, not a traceback."""
+    parser = argparse.ArgumentParser(prog="unitalking", description="Talking portraits: picture and speech generated together.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_generate(commands)
+    _add_info(commands)
+    options = parser.parse_args(arguments)
+    from .media import ClipError
+
+    try:
+        options.run(options)
+    except (ValueError, OSError, ClipError) as error:
+        print(f"unitalking {options.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _add_generate(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("generate", help="text + portrait + voice -> a clip, without ComfyUI")
+    parser.add_argument("text", help="what is said, such as '<S>hello there<E> a woman with glasses'")
+    parser.add_argument("--out", type=Path, default=Path("clip.mp4"), help="the clip to write, .mp4 or .webm (default: %(default)s)")
+    parser.add_argument("--portrait", type=Path, help="a picture of a face; without it the model draws one")
+    parser.add_argument("--voice", type=Path, help="3 to 5 s of speech; without it the model chooses a voice")
+    parser.add_argument("--checkpoint", type=Path, default=NANO, help="a UniTalking checkpoint (default: the nano model)")
+    parser.add_argument("--seconds", type=float, help="length of the clip (default: the model's own)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--text-scale", type=float)
+    parser.add_argument("--voice-scale", type=float, default=1.0)
+    parser.add_argument("--sync-scale", type=float, default=0.0)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps (default: %(default)s)")
+    parser.set_defaults(run=_generate)
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from .flow import Guidance
+    from .generate import Pipeline
+    from .media import write_clip
+    from .reading import read_audio, read_image
+
+    started = time.perf_counter()
+    pipeline = Pipeline.load(options.checkpoint, options.device)
+    text = pipeline.config.sampling.text_scale if options.text_scale is None else options.text_scale
+    clip = pipeline.generate(
+        options.text,
+        portrait=None if options.portrait is None else read_image(options.portrait),
+        voice=None if options.voice is None else read_audio(options.voice),
+        seconds=options.seconds,
+        seed=options.seed,
+        steps=options.steps,
+        guidance=Guidance(text, text, options.voice_scale, options.sync_scale, options.sync_scale),
+        on_step=lambda done, total: print(f"\rstep {done}/{total}", end="" if done < total else "\n", file=sys.stderr, flush=True),
+    )
+    write_clip(
+        options.out,
+        clip.frames(),
+        clip.waveform,
+        fps=clip.clip.timeline.exact_fps,
+        sample_rate=clip.clip.timeline.sample_rate,
+    )
+    print(f"{options.out}: {clip.clip.describe(options.seconds)}, made in {time.perf_counter() - started:.1f} s")
+
+
+def _add_info(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("info", help="what a checkpoint is: configuration and parameters by part")
+    parser.add_argument("checkpoint", type=Path, nargs="?", default=NANO)
+    parser.set_defaults(run=_info)
+
+
+def _info(options: argparse.Namespace) -> None:
+    from . import checkpoint as checkpoints
+
+    file = checkpoints.load(options.checkpoint)
+    print(file.config.to_metadata()["config"])
+    for name, state in file.parts.items():
+        print(f"{name:>14}: {sum(t.numel() for t in state.values()) / 1e6:8.2f} M parameters in {len(state)} tensors")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..unitalking_core.conditions.portrait import FITS, PortraitError, fit_portrait, snap_size
 from ..unitalking_core.config import ModelConfig
+from .codecs import require_video_vae
 from .latents import clip_latent, model_config
 from .report import say
 
@@ -69,17 +70,13 @@ class EncodePortrait(io.ComfyNode):
     @classmethod
     def execute(cls, model: Any, vae: Any, image: Tensor, seconds: float, width: int, height: int, fit: str) -> io.NodeOutput:
         config = model_config(model)
+        require_video_vae(vae, config.video.channels)
         if image.shape[0] != 1:
             raise PortraitError(f"one portrait is needed, {image.shape[0]} pictures came in; pick one with Get Image or Mask From Batch")
         clip = config.timeline.clip(seconds)
         size = _size(config, width, height)
         picture, report = fit_portrait(image[0], *size, fit)
         first = vae.encode(picture[None])
-        expected = (1, config.video.channels, 1, size[1] // config.video.spatial_stride, size[0] // config.video.spatial_stride)
-        if tuple(first.shape) != expected:
-            raise ValueError(
-                f"this VAE made a latent of shape {tuple(first.shape)}, the model needs {expected}: connect the model's own VAE"
-            )
         say(cls, f"{report}\n{clip.describe(seconds)}")
         return io.NodeOutput(clip_latent(config, clip, *size, first_frame=first))
 

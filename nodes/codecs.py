@@ -95,6 +95,20 @@ class AudioVAE(_CodecVAE):
         return self.decode(latent).movedim(-1, 1).float().cpu()
 
 
+def require_audio_vae(vae: Any) -> AudioVAE:
+    """Raises ValueError unless this is the audio VAE of a UniTalking model."""
+    if not isinstance(vae, AudioVAE):
+        raise ValueError("audio_vae is not UniTalking's: connect the 'audio VAE' output (the fourth) of Load UniTalking Model")
+    return vae
+
+
+def require_video_vae(vae: Any, channels: int) -> Any:
+    """Raises ValueError unless this VAE makes and reads pictures as latents of so many channels."""
+    if isinstance(vae, AudioVAE) or vae.latent_channels != channels:
+        raise ValueError(f"this VAE is not for clips of {channels} channels: connect the 'VAE' output of Load UniTalking Model")
+    return vae
+
+
 def load_codecs(checkpoint: Checkpoint) -> tuple[VideoVAE, AudioVAE]:
     """Both codecs bundled in a checkpoint. Raises CheckpointError."""
     config = checkpoint.config

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from server import PromptServer
 
 from .clip_video import ClipVideo
-from .codecs import AudioVAE
+from .codecs import require_audio_vae, require_video_vae
 from .latents import clip_of, clip_streams, require_finite
 from .report import say
 
@@ -41,14 +41,12 @@ class DecodeAV(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent: dict, vae: Any, audio_vae: Any) -> io.NodeOutput:
-        if not isinstance(audio_vae, AudioVAE):
-            raise ValueError("audio_vae is not UniTalking's: connect the 'audio VAE' output (the fourth) of Load UniTalking Model")
+        require_audio_vae(audio_vae)
         require_finite(latent, "this clip is broken")
         video, audio = clip_streams(latent)
         if video is None:
             raise ValueError("this latent holds sound only; decode it with VAE Decode Audio and UniTalking's audio VAE")
-        if isinstance(vae, AudioVAE) or video.shape[1] != vae.latent_channels:
-            raise ValueError(f"this VAE is not for a clip of {video.shape[1]} channels: connect the 'VAE' of Load UniTalking Model")
+        require_video_vae(vae, video.shape[1])
         if video.shape[0] != 1:
             raise ValueError(f"one clip at a time: this latent is a batch of {video.shape[0]}; pick one of them first")
         clip = ClipVideo(video, audio, vae, audio_vae, clip_of(latent, audio_vae.unitalking))

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..unitalking_core.conditions.voice import VoiceError, prepare_voice
-from .codecs import AudioVAE
+from .codecs import require_audio_vae
 from .guider import with_voice
 from .report import say
 
@@ -34,8 +34,7 @@ class EncodeReferenceVoice(io.ComfyNode):
 
     @classmethod
     def execute(cls, audio: dict[str, Any], audio_vae: Any) -> io.NodeOutput:
-        if not isinstance(audio_vae, AudioVAE):
-            raise ValueError("audio_vae is not UniTalking's: connect the 'audio VAE' output (the fourth) of Load UniTalking Model")
+        require_audio_vae(audio_vae)
         if audio is None or audio.get("waveform") is None:
             raise VoiceError("there is no audio on this input; load or record 3 to 5 seconds of speech")
         config = audio_vae.unitalking.audio

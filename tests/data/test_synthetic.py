@@ -1,0 +1,130 @@
+"""The corpus: complete clips, splits held apart, the same again from the same seed, resumable, clear when something is missing."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from unitalking_core.data import speech
+from unitalking_core.data.sentences import split_of
+from unitalking_core.data.speech import SPEAKERS, SpeechError, align, available_speakers, say, utter
+from unitalking_core.data.synthetic import Corpus, jobs, prepare
+
+SETTINGS = {"clips": 4, "heldout": 2, "audio_clips": 2, "seed": 5, "workers": 1, "height": 48, "voices_per_speaker": 1}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not available_speakers("train"):
+        pytest.skip("no speech engine is installed at all (apt-get install flite)")
+    pytest.importorskip("pocketsphinx", reason="the aligner is not installed (pip install pocketsphinx)")
+    out = tmp_path_factory.mktemp("corpus")
+    prepare(out, **SETTINGS)
+    return out
+
+
+def _lines(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+
+
+def _digest(out: Path, line: dict) -> str:
+    return hashlib.sha256((out / line["file"]).read_bytes()).hexdigest()
+
+
+def test_every_clip_is_whole(corpus: Path) -> None:
+    lines = _lines(corpus)
+    assert sorted(line["split"] for line in lines) == ["heldout"] * 2 + ["train"] * 4 + ["train_audio"] * 2
+    for line in lines:
+        clip = load_file(corpus / line["file"])
+        assert clip["waveform"].dtype == np.int16
+        assert clip["waveform"].shape == (32667,)
+        if line["split"] == "train_audio":
+            assert set(clip) == {"waveform"}
+        else:
+            assert clip["frames"].shape == (49, 48, 48, 3)
+            assert clip["mouth"].shape == (49, 3)
+            assert clip["mouth"][0, 0] < 0.05
+        assert line["text"].startswith(f"<S>{line['words']}<E> a ")
+        starts = [phone[0] for phone in line["phones"]]
+        assert 0.09 < starts[0] < 0.5
+        assert starts == sorted(starts)
+        assert line["phones"][-1][1] < line["seconds"]
+        sound = clip["waveform"].astype(float) / 32768
+        first = round((starts[0] - 0.06) * 16000)
+        assert np.sqrt((sound[:first] ** 2).mean()) < 0.002
+        assert np.abs(sound[first:]).max() > 0.1
+        voice = load_file(corpus / line["voice_file"])["waveform"]
+        assert 2.5 * 16000 <= len(voice) <= 4 * 16000
+        assert line["voice_file"].startswith(f"voices/{line['speaker']}_")
+
+
+def test_splits_are_held_apart(corpus: Path) -> None:
+    held = {speaker.name for speaker in SPEAKERS if speaker.split == "heldout"}
+    for line in _lines(corpus):
+        heldout = line["split"] == "heldout"
+        assert split_of(line["words"]) == ("heldout" if heldout else "train")
+        assert line.get("face", 0) % 2 == int(heldout)
+        assert (line["speaker"] in held) == ("speaker" in line.get("heldout", ()))
+
+
+def test_an_interrupted_corpus_goes_on_to_the_same_result(corpus: Path, tmp_path: Path) -> None:
+    whole = _lines(corpus)
+    prepare(tmp_path, **SETTINGS)
+    manifest = tmp_path / "manifest.jsonl"
+    kept = manifest.read_text().splitlines(keepends=True)[:3]
+    manifest.write_text("".join(kept) + '{"id": "train-0000')  # the line that was being written
+    for line in whole[3:]:
+        (tmp_path / line["file"]).unlink()
+    prepare(tmp_path, **SETTINGS)
+    assert _lines(tmp_path) == whole
+    assert [_digest(tmp_path, line) for line in whole] == [_digest(corpus, line) for line in whole]
+
+
+def test_another_corpus_in_the_folder_is_refused(corpus: Path) -> None:
+    with pytest.raises(ValueError, match="seed: 5 there, 6 asked"):
+        prepare(corpus, **{**SETTINGS, "seed": 6})
+
+
+def test_alignment_finds_a_known_delay() -> None:
+    if not available_speakers("train"):
+        pytest.skip("no speech engine is installed at all (apt-get install flite)")
+    pytest.importorskip("pocketsphinx", reason="the aligner is not installed (pip install pocketsphinx)")
+    text = "the red bird sings today"
+    waveform = say(available_speakers("train")[0], text)
+    later = np.concatenate([np.zeros(4800, np.float32), waveform])
+    before, after = align(waveform, text), align(later, text)
+    assert [phone[2] for phone in before] == [phone[2] for phone in after]
+    assert np.median([b[0] - a[0] for a, b in zip(before, after, strict=True)]) == pytest.approx(0.3, abs=0.02)
+
+
+def test_loudness_is_the_same_for_every_speaker() -> None:
+    if not available_speakers():
+        pytest.skip("no speech engine is installed at all (apt-get install flite)")
+    pytest.importorskip("pocketsphinx", reason="the aligner is not installed (pip install pocketsphinx)")
+    for speaker in available_speakers():
+        waveform, _ = utter(speaker, "the red bird sings today")
+        active = waveform[np.abs(waveform) > 0.05 * np.abs(waveform).max()]
+        assert np.sqrt((active**2).mean()) == pytest.approx(speech.ACTIVE_RMS, rel=0.1), speaker.name
+
+
+def test_held_out_clips_are_spread_and_come_first() -> None:
+    order = [job.split for job in jobs(Corpus(90, 10, 5, 0, 49, 24.0, 128, 1, ()))]
+    assert order[0] == "heldout"
+    assert [order[start : start + 10].count("heldout") for start in range(0, 100, 10)] == [1] * 10
+    assert order[100:] == ["train_audio"] * 5
+
+
+def test_missing_engines_say_how_to_install_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(speech.shutil, "which", lambda program: None)
+    with pytest.raises(SpeechError, match="apt-get install flite"):
+        prepare(tmp_path, 1)
+    with pytest.raises(SpeechError, match="apt-get install rhvoice"):
+        say(next(speaker for speaker in SPEAKERS if speaker.engine == "rhvoice"), "hello")
+
+
+def test_markup_never_reaches_an_engine() -> None:
+    with pytest.raises(SpeechError, match="only letters"):
+        say(SPEAKERS[0], "<speed level='1'>hello")

@@ -1,0 +1,290 @@
+"""The synthetic corpus: a free engine's voice on a drawn face, one short sentence a clip.
+
+On disk: `<out>/manifest.jsonl` (one clip a line, written after its file), `<out>/clips/NNNNNN.safetensors` (frames uint8 (F, H, H, 3),
+waveform int16 (N,), mouth float16 (F, 3)), `<out>/audio/NNNNNN.safetensors` (no frames: speech for the first training stage) and
+`<out>/voices/SPEAKER_K.safetensors` (waveform int16, 2.5 to 4 s: reference recordings of sentences that no clip says).
+
+Splits: "train" and "train_audio" use training sentences, faces and speakers; a "heldout" clip has a held-out sentence and face, and in
+every second clip a held-out speaker (its manifest line says which under "heldout"). Clip i depends on the seed and i alone, so that
+any number of workers, and any number of interruptions, give the same corpus.
+
+    python -m unitalking_core.data.synthetic OUT --clips 2500 --heldout 100 --audio-clips 2500 --workers 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import multiprocessing
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from .faces import describe, sample_face
+from .render import render, sample_motion
+from .sentences import draw
+from .speech import SAMPLE_RATE, Speaker, SpeechError, available_speakers, missing_engines, to_int16, utter
+from .visemes import Phone, mouth_curves
+
+LOG = logging.getLogger(__name__)
+
+NOISE_FLOOR = 4e-4
+LEAD_SECONDS = (0.10, 0.25)
+TAIL_SECONDS = 0.06
+VOICE_SECONDS = (2.5, 4.0)
+ATTEMPTS = 60
+ROOMS = ("quiet room", "quiet studio", "silent background")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a corpus is made of; two equal ones have equal clips (given the same engines)."""
+
+    clips: int
+    heldout: int
+    audio_clips: int
+    seed: int
+    frames: int
+    fps: float
+    height: int
+    voices_per_speaker: int
+    speakers: tuple[str, ...]
+
+    @property
+    def samples(self) -> int:
+        """Waveform samples of a clip."""
+        return round(self.frames * SAMPLE_RATE / self.fps)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to make. `split` is "train", "heldout" or "train_audio"; `index` counts within the split, `file` is relative."""
+
+    split: str
+    index: int
+    file: str
+
+
+def jobs(corpus: Corpus) -> list[Job]:
+    """All clips in the order they are made: held-out ones spread evenly among training ones, audio-only ones last."""
+    total = corpus.clips + corpus.heldout
+    listed, held = [], 0
+    for number in range(total):
+        # The first clip is held out, so that even a corpus that has just begun can be evaluated.
+        if held < corpus.heldout and held * total <= number * corpus.heldout:
+            listed.append(Job("heldout", held, f"clips/{number:06d}.safetensors"))
+            held += 1
+        else:
+            listed.append(Job("train", number - held, f"clips/{number:06d}.safetensors"))
+    return listed + [Job("train_audio", index, f"audio/{index:06d}.safetensors") for index in range(corpus.audio_clips)]
+
+
+def _write(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    """Write a safetensors file whole or not at all."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
+    part.replace(path)
+
+
+def _voice_name(speaker: Speaker, number: int) -> str:
+    return f"voices/{speaker.name}_{number}.safetensors"
+
+
+def _make_voice(out: Path, speaker: Speaker, number: int) -> None:
+    path = out / _voice_name(speaker, number)
+    if path.exists():
+        return
+    rng = random.Random(f"voice {speaker.name} {number}")
+    for _ in range(ATTEMPTS):
+        text = f"{draw(rng, 'voice')}, {draw(rng, 'voice')}"
+        try:
+            waveform, _ = utter(speaker, text)
+        except SpeechError as error:
+            LOG.debug("reference voice of %s: %s", speaker.name, error)
+            continue
+        if VOICE_SECONDS[0] <= len(waveform) / SAMPLE_RATE <= VOICE_SECONDS[1]:
+            _write(path, {"waveform": to_int16(waveform)})
+            return
+    raise SpeechError(f"{speaker.name} gave no reference recording of {VOICE_SECONDS} s in {ATTEMPTS} attempts")
+
+
+def _speak(rng: random.Random, speaker: Speaker, split: str, corpus: Corpus) -> tuple[str, np.ndarray, list[Phone]]:
+    """A sentence that fits the clip: its words, the clip's waveform float32 (N,) and phones in clip time."""
+    lead = rng.uniform(*LEAD_SECONDS)
+    room = corpus.samples / SAMPLE_RATE - LEAD_SECONDS[1] - TAIL_SECONDS
+    reason = "all were too long"
+    for _ in range(ATTEMPTS):
+        words = draw(rng, "heldout" if split == "heldout" else "train")
+        try:
+            speech, phones = utter(speaker, words)
+        except SpeechError as error:
+            reason = str(error)
+            LOG.debug("skipped %r by %s: %s", words, speaker.name, error)
+            continue
+        if len(speech) / SAMPLE_RATE > room:
+            continue
+        noise = np.random.default_rng(rng.getrandbits(63))
+        waveform = noise.normal(0.0, NOISE_FLOOR, corpus.samples).astype(np.float32)
+        first = round(lead * SAMPLE_RATE)
+        waveform[first : first + len(speech)] += speech
+        return words, waveform, [(start + first / SAMPLE_RATE, end + first / SAMPLE_RATE, symbol) for start, end, symbol in phones]
+    raise SpeechError(f"{speaker.name} said none of {ATTEMPTS} sentences within {room:.2f} s; last reason: {reason}")
+
+
+def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
+    """Make one clip, write its file under `out`, return its manifest line. Raises SpeechError when the speaker cannot say anything."""
+    rng = random.Random(f"{corpus.seed} {job.split} {job.index}")
+    installed = [speaker for speaker in available_speakers() if speaker.name in corpus.speakers]
+    unseen = [speaker for speaker in installed if speaker.split == "heldout"]
+    seen = [speaker for speaker in installed if speaker.split == "train"]
+    new_speaker = job.split == "heldout" and bool(unseen) and (job.index % 2 == 0 or not seen)
+    people = unseen if new_speaker else seen
+    # Free voices are mostly men's: choosing the gender first keeps the portraits even.
+    gender = rng.choice(sorted({speaker.gender for speaker in people}))
+    speaker = rng.choice([speaker for speaker in people if speaker.gender == gender])
+    words, waveform, phones = _speak(rng, speaker, job.split, corpus)
+    line = {"id": f"{job.split}-{job.index:06d}", "split": job.split, "file": job.file, "words": words, "speaker": speaker.name}
+    tensors = {"waveform": to_int16(waveform)}
+    if job.split == "train_audio":
+        portrait = f"a {speaker.gender}"
+    else:
+        # Even face seeds are for training, odd ones are held out, negative ones are left to demonstrations.
+        line["face"] = 2 * rng.randrange(2**40) + (job.split == "heldout")
+        face = sample_face(line["face"], speaker.gender)
+        portrait = describe(face, rng)
+        mouth = mouth_curves(phones, corpus.frames, corpus.fps)
+        tensors["frames"] = render(face, mouth, sample_motion(rng.getrandbits(40), corpus.frames, corpus.fps), corpus.height)
+        tensors["mouth"] = mouth.astype(np.float16)
+    _write(out / job.file, tensors)
+    line["text"] = f"<S>{words}<E> {portrait}, {rng.choice(speaker.traits)}, {rng.choice(ROOMS)}"
+    line["voice_file"] = _voice_name(speaker, rng.randrange(corpus.voices_per_speaker))
+    line["seconds"] = round(corpus.samples / SAMPLE_RATE, 6)
+    line["phones"] = [[round(start, 3), round(end, 3), symbol] for start, end, symbol in phones]
+    if job.split == "heldout":
+        line["heldout"] = ["sentence", "face"] + ["speaker"] * new_speaker
+    return line
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _voice_task(task: tuple[Path, Speaker, int]) -> None:
+    _make_voice(*task)
+
+
+def _clip_task(task: tuple[Path, Corpus, Job]) -> dict:
+    return make_clip(*task)
+
+
+def _finished(manifest: Path) -> set[str]:
+    """Ids already in the manifest; a last line cut short by an interruption is removed."""
+    if not manifest.exists():
+        return set()
+    whole = manifest.read_text(encoding="utf-8")
+    keep = whole[: whole.rfind("\n") + 1]
+    if keep != whole:
+        manifest.write_text(keep, encoding="utf-8")
+    return {json.loads(line)["id"] for line in keep.splitlines()}
+
+
+def _agree(out: Path, corpus: Corpus) -> None:
+    path = out / "corpus.json"
+    stated = json.loads(json.dumps(asdict(corpus)))
+    if path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        differing = sorted(key for key in stated if stated[key] != there.get(key))
+        if differing:
+            told = ", ".join(f"{key}: {there.get(key)} there, {stated[key]} asked" for key in differing)
+            raise ValueError(
+                f"{out} holds another corpus ({told}); choose another folder, or the same settings and engines to go on with it"
+            )
+        return
+    path.write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")
+
+
+def _results(pool, function, tasks: list) -> Iterator:  # noqa: ANN001 - a multiprocessing pool, or None for this process
+    yield from (pool.imap(function, tasks, chunksize=1) if pool else map(function, tasks))
+
+
+def prepare(
+    out_dir: str | Path,
+    clips: int = 2500,
+    seed: int = 0,
+    workers: int = 2,
+    *,
+    heldout: int = 100,
+    audio_clips: int = 0,
+    faces: bool = True,
+    frames: int = 49,
+    fps: float = 24.0,
+    height: int = 128,
+    voices_per_speaker: int = 16,
+) -> Path:
+    """Make the corpus, or go on with an interrupted one; returns the manifest's path.
+
+    `clips` training clips and `heldout` held-out ones with pictures (F = `frames` at `fps`, `height` pixels square), then `audio_clips`
+    without; `faces=False` makes all training clips without pictures and none held out. Raises ValueError when the folder holds another
+    corpus, SpeechError when no training voice is installed.
+    """
+    if not faces:
+        clips, heldout, audio_clips = 0, 0, audio_clips + clips
+    if min(clips, heldout, audio_clips) < 0 or clips + heldout + audio_clips < 1 or workers < 1 or voices_per_speaker < 1:
+        raise ValueError("counts of clips must not be negative nor all zero; workers and voices_per_speaker are at least 1")
+    for engine, how in missing_engines().items():
+        LOG.warning("speech engine %s is missing, its speakers are left out; to have it: %s", engine, how)
+    speakers = available_speakers()
+    if not any(speaker.split == "train" for speaker in speakers):
+        raise SpeechError("no speech engine with a training voice is installed; the least to do: apt-get install flite")
+    out = Path(out_dir)
+    for folder in ("clips", "audio", "voices"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    names = tuple(speaker.name for speaker in speakers)
+    corpus = Corpus(clips, heldout, audio_clips, seed, frames, fps, height, voices_per_speaker, names)
+    _agree(out, corpus)
+    manifest = out / "manifest.jsonl"
+    done = _finished(manifest)
+    todo = [(out, corpus, job) for job in jobs(corpus) if f"{job.split}-{job.index:06d}" not in done]
+    LOG.info("%d clips are there, %d to make, %d speakers", len(done), len(todo), len(speakers))
+    # Fresh processes: a forked one could inherit a lock held by one of torch's threads.
+    pool = multiprocessing.get_context("spawn").Pool(workers, _one_thread) if workers > 1 else None
+    try:
+        for _ in _results(pool, _voice_task, [(out, speaker, number) for speaker in speakers for number in range(voices_per_speaker)]):
+            pass
+        with manifest.open("a", encoding="utf-8") as file:
+            for count, line in enumerate(_results(pool, _clip_task, todo), 1):
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                if count % 100 == 0 or count == len(todo):
+                    LOG.info("%d of %d clips", count, len(todo))
+    finally:
+        if pool:
+            pool.terminate()
+            pool.join()
+    return manifest
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(description="Make the synthetic corpus of talking portraits.")
+    parser.add_argument("out_dir")
+    for name, default in (("clips", 2500), ("heldout", 100), ("audio-clips", 0), ("seed", 0), ("workers", 2)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    for name, default in (("frames", 49), ("height", 128), ("voices-per-speaker", 16)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--fps", type=float, default=24.0)
+    parser.add_argument("--no-faces", dest="faces", action="store_false", help="sound only")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    prepare(**vars(parser.parse_args(arguments)))
+
+
+if __name__ == "__main__":
+    main()

@@ -46,7 +46,7 @@ export async function openTemplate(page, name, pack = null) {
   await dialog.waitFor({ state: 'hidden', timeout: 15 * SECONDS })
 }
 
-/** Press Run and wait for the end; resolves to { status, messages } with the errors that the server sent. */
+/** Press Run and wait for the end; resolves to { status, message }, the message being the error that the server sent. */
 export async function run(page, seconds = 300) {
   await page.evaluate(() => {
     window.__run = new Promise((resolve) => {

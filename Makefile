@@ -1,0 +1,26 @@
+# The commands of this repository; `make` alone lists them. Everything they make lives in .host/ (delete it to start over).
+
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint types
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@echo
+	@echo '  COMFYUI_DIR=/path/to/ComfyUI uses a ComfyUI that is already here (it is only read); PYTHON= names another Python.'
+
+demo:  ## a talking clip from nothing: [TEXT= PORTRAIT= VOICE= OUT= SEED=] [WORKFLOW=other-api-format.json]
+	@$(PYTHON) -m scripts.demo
+
+serve:  ## ComfyUI with the pack in it, open for play: [PORT=] [ARGS=arguments of ComfyUI]
+	@$(PYTHON) -m scripts.serve
+
+test:  ## all tests, with a real server and a real browser: [ARGS=arguments of pytest]
+	@$(PYTHON) -m scripts.test
+
+lint:  ## style: ruff check and ruff format
+	@$(PYTHON) -m scripts.test lint
+
+types:  ## type checks: mypy
+	@$(PYTHON) -m scripts.test types

@@ -1,0 +1,45 @@
+"""`make test`, `make lint`, `make types`: the same set-up as the demo's, then pytest (ARGS= goes to it), ruff or mypy.
+
+Without Chromium or Node the browser tests are skipped and say so; in CI (CI=true) nothing may be missing.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+
+from . import browser_tools, console, host
+from .console import Problem, say
+
+TOOLS = ("pytest", "ruff", "mypy")
+CHECKS = {"lint": ("ruff check .", "ruff format --check ."), "types": ("mypy",)}
+
+
+def test() -> int:
+    """Set up and run all tests; returns pytest's exit code."""
+    place = host.prepare(TOOLS)
+    absent = browser_tools.prepare()
+    if absent and os.environ.get("CI"):
+        raise Problem(f"missing for the browser tests: {', '.join(absent)}.")
+    if absent:
+        say(f"Browser tests are skipped, missing: {', '.join(absent)}.")
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))}
+    command = [str(place.python), "-m", "pytest", *shlex.split(os.environ.get("ARGS", ""))]
+    return subprocess.run(command, cwd=host.ROOT, env=environment).returncode
+
+
+def check(name: str) -> int:
+    """Set up and run the checks called `name`; 1 when one of them found something."""
+    place = host.prepare(TOOLS)
+    codes = []
+    for line in CHECKS[name]:
+        say(f"$ {line}")
+        codes.append(subprocess.run([str(place.python), "-m", *line.split()], cwd=host.ROOT).returncode)
+    return int(any(codes))
+
+
+if __name__ == "__main__":
+    asked = sys.argv[1:]
+    console.main(lambda: check(asked[0]) if asked else test())

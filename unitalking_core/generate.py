@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import checkpoint as checkpoints
-from .codecs import build_audio_codec, build_video_codec
+from .codecs import AudioCodec, VideoCodec, build_audio_codec, build_video_codec
 from .conditions.portrait import Fit, fit_portrait, snap_size
 from .conditions.text import NanoTextEncoder, build_text_encoder
 from .conditions.voice import fit_voice_tokens, prepare_voice
@@ -34,7 +34,7 @@ class GeneratedClip:
     clip: Clip
     video: Tensor
     waveform: Tensor
-    codec: torch.nn.Module
+    codec: VideoCodec
 
     def frames(self) -> Iterator[Tensor]:
         """uint8 chunks (n, H, W, 3)."""
@@ -50,8 +50,8 @@ class Pipeline:
     config: ModelConfig
     transformer: UniTalkingTransformer
     text_encoder: NanoTextEncoder
-    video_codec: torch.nn.Module
-    audio_codec: torch.nn.Module
+    video_codec: VideoCodec
+    audio_codec: AudioCodec
     device: torch.device
 
     @classmethod
@@ -70,7 +70,7 @@ class Pipeline:
                 module, file.part(name), name.replace("_", " "), dtype if name == checkpoints.TRANSFORMER else torch.float32
             )
             module.to(device).eval().requires_grad_(False)
-        return cls(config, *parts.values(), torch.device(device))  # type: ignore[arg-type]
+        return cls(config, *parts.values(), torch.device(device))  # type: ignore[call-arg, arg-type]
 
     @torch.inference_mode()
     def generate(
@@ -106,7 +106,7 @@ class Pipeline:
         task = task_for(portrait=first is not None, voice=heard is not None)
 
         video, audio = self._noise(clip, width, height, seed)
-        masks = [m.to(self.device) for m in task.masks(clip.video_latents, clip.audio_tokens)]
+        masks = [m.to(self.device) for m in task.masks(clip.video_latents, clip.audio_tokens) if m is not None]
         velocity = _GuidedVelocity(self, text, heard, guidance, masks, first, video.shape, audio.shape)
         x = torch.cat([video.flatten(1), audio.flatten(1)], dim=1)
         sigmas = uniform_sigmas(steps or settings.steps, settings.shift)
@@ -188,5 +188,4 @@ class _GuidedVelocity:
         times = [(1000 * s * mask).expand(rows, -1) for mask in (self._video_mask, self._audio_mask)]
         out = self._transformer(*batch, *times, self._conditions, self._visibility)
         per_pass = [dict(zip(self._passes, v.float().split(1), strict=True)) for v in out]
-        video, audio = self._guidance.combine(*per_pass)
-        return torch.cat([video.flatten(1), audio.flatten(1)], dim=1)
+        return torch.cat([v.flatten(1) for v in self._guidance.combine(*per_pass)], dim=1)

@@ -144,7 +144,7 @@ class UniTalkingTransformer(Stream):
             if x is not None
         ]
         qkv = [block.self_attn.qkv(modulate(block.norm1(x), m[0], m[1]), rope) for block, x, m, rope, _ in streams]
-        attended = joint_attention(*qkv, heads, attend, visibility) if len(qkv) == 2 else (attend(*qkv[0], heads),)
+        attended = joint_attention(qkv[0], qkv[1], heads, attend, visibility) if len(qkv) == 2 else (attend(*qkv[0], heads),)
         outs = []
         for (block, x, m, _, kv), seen in zip(streams, attended, strict=True):
             x = gated(x, block.self_attn.o(seen), m[2])

@@ -1,0 +1,96 @@
+"""The whole job without ComfyUI, on a small random model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.server.graphs import write_random_checkpoint
+from unitalking_core.cli import main
+from unitalking_core.conditions.voice import VoiceError
+from unitalking_core.flow import Guidance
+from unitalking_core.generate import GeneratedClip, Pipeline
+
+TEXT = "<S>hello there<E> a woman"
+PORTRAIT = torch.rand(90, 70, 3, generator=torch.Generator().manual_seed(0))
+VOICE = (0.2 * torch.sin(torch.arange(48000) / 9.0)[None], 16000)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "random.safetensors"
+    write_random_checkpoint(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pipeline(checkpoint: Path) -> Pipeline:
+    return Pipeline.load(checkpoint)
+
+
+def generate(pipeline: Pipeline, **changes: object) -> GeneratedClip:
+    return pipeline.generate(TEXT, **{"portrait": PORTRAIT, "voice": VOICE, "seconds": 0.6, "steps": 2, **changes})
+
+
+def test_a_clip_is_as_long_as_the_timeline_says(pipeline: Pipeline) -> None:
+    steps = []
+    clip = generate(pipeline, on_step=lambda done, total: steps.append((done, total)))
+    assert clip.clip.frames == 13
+    assert clip.waveform.shape == (1, clip.clip.samples)
+    frames = torch.cat(list(clip.frames()))
+    assert frames.shape == (13, 64, 64, 3)
+    assert frames.dtype == torch.uint8
+    assert steps == [(1, 2), (2, 2)]
+
+
+def test_the_first_frame_is_the_portrait(pipeline: Pipeline) -> None:
+    first = generate(pipeline).video[:, :, 0]
+    assert torch.equal(first, generate(pipeline, seed=9).video[:, :, 0])
+    assert not torch.equal(first, generate(pipeline, portrait=1 - PORTRAIT).video[:, :, 0])
+
+
+def test_a_seed_is_a_clip(pipeline: Pipeline) -> None:
+    assert torch.equal(generate(pipeline, seed=3).video, generate(pipeline, seed=3).video)
+    assert not torch.equal(generate(pipeline, seed=3).video, generate(pipeline, seed=4).video)
+
+
+@pytest.mark.parametrize("change", [{"voice": None}, {"portrait": None}, {"guidance": Guidance(3, 1)}, {"guidance": Guidance(1, 1, 2)}])
+def test_every_input_is_heard_by_both_streams(pipeline: Pipeline, change: dict) -> None:
+    plain, other = generate(pipeline, guidance=Guidance()), generate(pipeline, **{"guidance": Guidance(), **change})
+    assert (plain.video[:, :, 1:] - other.video[:, :, 1:]).abs().max() > 1e-4
+    assert (plain.waveform - other.waveform).abs().max() > 1e-4
+
+
+def test_all_passes_in_one_batch_equal_one_by_one(pipeline: Pipeline) -> None:
+    """Every direction of guidance at once, against the same sum made of runs with one direction each: exact for a single step."""
+    neutral = generate(pipeline, steps=1, guidance=Guidance()).video
+    terms = (Guidance(3, 3), Guidance(voice=2), Guidance(sync_video=0.5, sync_audio=0.5))
+    parts = [generate(pipeline, steps=1, guidance=g).video - neutral for g in terms]
+    together = generate(pipeline, steps=1, guidance=Guidance(3, 3, 2, 0.5, 0.5)).video
+    torch.testing.assert_close(together, neutral + sum(parts), atol=1e-3, rtol=1e-4)
+
+
+def test_bad_input_is_refused(pipeline: Pipeline) -> None:
+    with pytest.raises(ValueError, match="text is empty"):
+        pipeline.generate("  ")
+    with pytest.raises(ValueError, match="seconds"):
+        generate(pipeline, seconds=-1)
+    with pytest.raises(VoiceError, match="silent"):
+        generate(pipeline, voice=(torch.zeros(1, 48000), 16000))
+
+
+def test_the_command_line_writes_a_clip_and_explains_errors(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "clip.mp4"
+    assert main(["generate", TEXT, "--checkpoint", str(checkpoint), "--out", str(out), "--seconds", "0.6", "--steps", "2"]) == 0
+    assert out.stat().st_size > 1000
+    assert main(["generate", "", "--checkpoint", str(checkpoint), "--out", str(tmp_path / "no.mp4")]) == 1
+    assert main(["generate", TEXT, "--checkpoint", str(tmp_path / "none.safetensors")]) == 1
+    assert main(["generate", TEXT, "--checkpoint", str(checkpoint), "--voice", str(checkpoint), "--out", str(tmp_path / "no.mp4")]) == 1
+    errors = capsys.readouterr().err
+    assert "the text is empty" in errors
+    assert "no such checkpoint" in errors
+    assert "holds no sound that can be read" in errors
+    assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
+    assert main(["info", str(checkpoint)]) == 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import folder_paths
 import torch
 from comfy_api.latest import Input, InputImpl, Types
 from torch import Tensor
@@ -26,6 +28,8 @@ class ClipVideo(Input.Video):
         self._video, self._audio, self._vae, self._audio_vae = video, audio, vae, audio_vae
         self.clip = clip
         self._waveform: Tensor | None = None
+        self._decoded: Tensor | None = None
+        self._file: str | None = None
 
     @property
     def waveform(self) -> Tensor | None:
@@ -43,14 +47,17 @@ class ClipVideo(Input.Video):
 
     def frames(self) -> Iterator[Tensor]:
         """uint8 chunks (n, H, W, 3)."""
-        if isinstance(self._vae, VideoVAE):
+        if self._decoded is not None:
+            yield self._decoded
+        elif isinstance(self._vae, VideoVAE):
             yield from self._vae.decode_chunks(self._video, LATENTS_PER_CHUNK)
         else:
             yield self._vae.decode(self._video)[0].mul(255).round_().to(torch.uint8).cpu()
 
     def images(self) -> Tensor:
         """All frames (F, H, W, 3) float32 in [0, 1]."""
-        return torch.cat(list(self.frames())).float().div_(255)
+        self._decoded = torch.cat(list(self.frames()))  # as bytes, so that saving does not decode again
+        return self._decoded.float().div_(255)
 
     # The host's VIDEO interface.
 
@@ -70,6 +77,14 @@ class ClipVideo(Input.Video):
     def get_duration(self) -> float:
         return self.clip.seconds
 
+    def get_stream_source(self) -> str:
+        """The clip as a marked file in the host's temporary folder, written once."""
+        if self._file is None:
+            self._file = str(Path(folder_paths.get_temp_directory()) / f"unitalking_{uuid.uuid4().hex}.mp4")
+            Path(self._file).parent.mkdir(parents=True, exist_ok=True)
+            write_video(self, self._file, Encoding(quality="high"), None)
+        return self._file
+
     def save_to(
         self,
         path: Any,
@@ -79,17 +94,15 @@ class ClipVideo(Input.Video):
         bit_depth: int | None = None,
         crf: float | None = None,
     ) -> None:
-        """An mp4 file goes through the pack's own writer, streamed and marked; anything else through the host's."""
-        plain_file = isinstance(path, (str, Path)) and Path(path).suffix == ".mp4" and bit_depth in (None, 8)
+        """An mp4 goes straight through the pack's own writer; other forms are the host's, from a file that is marked already."""
+        plain_file = isinstance(path, (str, Path)) and Path(path).suffix.lower() == ".mp4" and bit_depth in (None, 8)
         if plain_file and codec in (Types.VideoCodec.AUTO, Types.VideoCodec.H264):
             write_video(self, path, Encoding(quality="balanced" if crf is None else round(crf)), metadata)
         else:
-            InputImpl.VideoFromComponents(self.get_components()).save_to(path, format, codec, metadata, bit_depth, crf)
+            InputImpl.VideoFromFile(self.get_stream_source()).save_to(path, format, codec, metadata, bit_depth, crf)
 
     def as_trimmed(self, start_time: float | None = None, duration: float | None = None, strict_duration: bool = False) -> Any:
-        whole = InputImpl.VideoFromComponents(self.get_components())
-        source = InputImpl.VideoFromFile(whole.get_stream_source())
-        return source.as_trimmed(start_time, duration, strict_duration)
+        return InputImpl.VideoFromFile(self.get_stream_source()).as_trimmed(start_time or 0.0, duration or 0.0, strict_duration)
 
 
 def write_video(video: Any, path: str | Path, encoding: Encoding, metadata: dict | None) -> None:

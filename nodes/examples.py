@@ -13,11 +13,13 @@ PREFIX = "unitalking_"
 
 
 def copy_examples() -> None:
-    """Copy what is not in the input folder yet; a folder that cannot be written costs the examples, not the pack."""
-    for source in sorted([*EXAMPLES.glob("*.png"), *EXAMPLES.glob("*.wav")]):
-        target = Path(folder_paths.get_input_directory()) / f"{PREFIX}{source.name}"
+    """Copy them unless some are there: one that was deleted stays away. A folder that cannot be written costs only them."""
+    folder = Path(folder_paths.get_input_directory())
+    sources = sorted([*EXAMPLES.glob("*.png"), *EXAMPLES.glob("*.wav")])
+    if any((folder / f"{PREFIX}{source.name}").exists() for source in sources):
+        return
+    for source in sources:
         try:
-            if not target.exists():
-                shutil.copyfile(source, target)
+            shutil.copyfile(source, folder / f"{PREFIX}{source.name}")
         except OSError as error:
             logging.getLogger("unitalking").warning("the example %s could not be copied to the input folder: %s", source.name, error)

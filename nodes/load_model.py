@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ..unitalking_core import checkpoint as checkpoints
 from .codecs import load_codecs
-from .loading import FOLDER, WEIGHT_DTYPES, checkpoint_names, checkpoint_path, patcher_of
+from .loading import FOLDER, WEIGHT_DTYPES, checkpoint_names, checkpoint_path, patcher_of, with_bundled_parts
 from .text import load_text_encoder
 
 
@@ -53,7 +53,7 @@ class LoadUniTalkingModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, checkpoint: str, weight_dtype: str) -> io.NodeOutput:
-        loaded = checkpoints.load(checkpoint_path(checkpoint))
+        loaded = with_bundled_parts(checkpoints.load(checkpoint_path(checkpoint)))
         dtype = WEIGHT_DTYPES[weight_dtype]
         model = patcher_of(loaded, {} if dtype is None else {"dtype": dtype})
         return io.NodeOutput(model, load_text_encoder(loaded), *load_codecs(loaded))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from comfy.patcher_extension import WrappersMP
 
 from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import Checkpoint, CheckpointError
+from ..unitalking_core.config import ModelConfig
 from ..unitalking_core.transformer import UniTalkingTransformer
 from .model import UniTalkingSupported
 from .run import track_run
@@ -46,6 +48,35 @@ def checkpoint_path(name: str) -> str:
         folder = Path(folder_paths.models_dir) / FOLDER
         raise CheckpointError(f"the checkpoint '{name}' is not there any more; put it into {folder} and press R to refresh the list")
     return path
+
+
+def with_bundled_parts(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with text encoder and codecs; those that it lacks come from another checkpoint of the same text, video and audio.
+
+    Core's ModelSave keeps only the transformer, so merged and fine-tuned models lack them. Raises CheckpointError when nobody has them.
+    """
+    missing = [part for part in checkpoints.BUNDLED if part not in checkpoint.parts]
+    if not missing:
+        return checkpoint
+    for name in checkpoint_names():
+        try:
+            path = checkpoint_path(name)
+            if _surroundings(checkpoints.read_config(path)) != _surroundings(checkpoint.config):
+                continue
+            donor = checkpoints.load(path)
+        except CheckpointError:
+            continue
+        if all(part in donor.parts for part in missing):
+            return replace(checkpoint, parts={**checkpoint.parts, **{part: donor.parts[part] for part in missing}})
+    named = ", ".join(part.replace("_", " ") for part in missing)
+    folder = Path(folder_paths.models_dir) / FOLDER
+    raise CheckpointError(
+        f"{checkpoint.path.name} holds no {named}; put the checkpoint it was made from into {folder}, it is read from there"
+    )
+
+
+def _surroundings(config: ModelConfig) -> tuple:
+    return config.text, config.video, config.audio
 
 
 def load_model(path: str, model_options: dict[str, Any] | None = None, disable_dynamic: bool = False) -> Any:

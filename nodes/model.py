@@ -17,6 +17,7 @@ from comfy.nested_tensor import NestedTensor
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
 from torch import Tensor
 
+from ..unitalking_core.checkpoint import CONFIG_TENSOR, config_tensor
 from ..unitalking_core.conditions.voice import fit_voice_tokens
 from ..unitalking_core.config import ModelConfig
 from ..unitalking_core.latents import from_model_space, to_model_space
@@ -63,7 +64,9 @@ class HostTransformer(UniTalkingTransformer):
             attend=host_attention(options),
             run_block=partial(_run_block, options=options),
         )
-        present = [v for v in out if v is not None]
+        masks = conds.get("denoise_mask"), conds.get("audio_denoise_mask")
+        patches = self.patch, self.audio.patch
+        present = [_masked(v, mask, patch) for v, mask, patch in zip(out, masks, patches, strict=True) if v is not None]
         return present if len(streams) > 1 else present[0]
 
     def _conditions(self, text: Tensor, voice: Tensor | None, gate: Tensor | None, options: dict) -> Conditions:
@@ -71,10 +74,8 @@ class HostTransformer(UniTalkingTransformer):
         run: Run | None = options.get(RUN_OPTION)
         if run is None:
             return self.prepare(text, voice, gate)
-        key = (id(self), text.device, text.shape[0], *options.get("uuids", ()))
-        if key not in run.prepared:
-            run.prepared[key] = self.prepare(text, voice, gate)
-        return run.prepared[key]
+        rows = (text.device, text.shape[0], *options.get("uuids", ()))
+        return run.conditions(self, rows, lambda: self.prepare(text, voice, gate))
 
     def _visibility(self, rows: int, allowed: Visibility, options: dict) -> Visibility | list[Visibility]:
         chunks = options.get("cond_or_uncond", [])
@@ -119,7 +120,13 @@ class UniTalkingModel(comfy.model_base.BaseModel):
         if getattr(latent, "is_nested", False):
             return NestedTensor([x for x in apply(*by_kind(latent.unbind())) if x is not None])
         run = RUN.get() or Run([tuple(latent.shape)])
-        return run.join(*apply(*run.split(latent)))
+        video, audio = run.split(latent)
+        for x, part in ((video, self.unitalking.video), (audio, self.unitalking.audio)):
+            if x is not None and x.shape[1] != part.channels:
+                raise ValueError(
+                    f"a latent of shape {tuple(x.shape)} came to a model of {part.channels} channels; use the model's own VAEs"
+                )
+        return run.join(*apply(video, audio))
 
     # Conditions.
 
@@ -128,8 +135,8 @@ class UniTalkingModel(comfy.model_base.BaseModel):
         out = super().extra_conds(**kwargs)
         text = kwargs.get("cross_attn")
         if text is not None:
-            out["c_crossattn"] = comfy.conds.CONDRegular(text)
-        out.update(self._voice_conds(kwargs.get(VOICE)))
+            out["c_crossattn"] = comfy.conds.CONDRegular(text.to(kwargs["device"]))
+        out.update(self._voice_conds(kwargs.get(VOICE), kwargs["device"]))
         shapes = kwargs.get("latent_shapes")
         if shapes is not None and len(shapes) > 1:
             out["latent_shapes"] = comfy.conds.CONDConstant(shapes)
@@ -137,13 +144,13 @@ class UniTalkingModel(comfy.model_base.BaseModel):
             out.update(self._mask_conds(kwargs["denoise_mask"], shapes))
         return out
 
-    def _voice_conds(self, voice: Tensor | None) -> dict[str, Any]:
+    def _voice_conds(self, voice: Tensor | None, device: torch.device) -> dict[str, Any]:
         audio = self.unitalking.audio
         if voice is None:
             latent, gate = torch.zeros(1, audio.channels, audio.max_voice_tokens), torch.zeros(1)
         else:
             latent, gate = fit_voice_tokens(to_model_space(voice, audio), audio.max_voice_tokens), torch.ones(1)
-        return {"voice": comfy.conds.CONDRegular(latent), "voice_gate": comfy.conds.CONDRegular(gate)}
+        return {"voice": comfy.conds.CONDRegular(latent.to(device)), "voice_gate": comfy.conds.CONDRegular(gate.to(device))}
 
     def _mask_conds(self, mask: Tensor, shapes: Any) -> dict[str, Any]:
         video, audio = by_kind(comfy.utils.unpack_latents(mask, shapes))
@@ -182,6 +189,10 @@ class UniTalkingModel(comfy.model_base.BaseModel):
         options[RUN_OPTION] = RUN.get() if hooks is None else None
         return super()._apply_model(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
+    def state_dict_for_saving(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Core's saving nodes lose our metadata; the configuration travels as a tensor instead."""
+        return {**super().state_dict_for_saving(*args, **kwargs), CONFIG_TENSOR: config_tensor(self.unitalking)}
+
     # Memory and context windows.
 
     def memory_required(self, input_shape: Any, cond_shapes: Any = None) -> float:
@@ -190,13 +201,14 @@ class UniTalkingModel(comfy.model_base.BaseModel):
         if run is None:  # another thread, or an estimate outside a run: all of the pack counted as video
             video, audio = input_shape[-1] // self.unitalking.video.channels // math.prod(c.video_patch), 0
         else:
-            video, audio = stream_sizes(run.shapes, c.video_patch)
+            part = input_shape[-1] / sum(math.prod(s[1:]) for s in run.shapes) if len(run.shapes) > 1 else 1.0  # a context window
+            video, audio = (math.ceil(part * tokens) for tokens in stream_sizes(run.shapes, c.video_patch))
         rows, size = input_shape[0], comfy.model_management.dtype_size(self.get_dtype_inference())
         tokens = video + audio
         attention = tokens * c.dim * (9 * size + 3 * 4)  # residual, modulated, q k v twice (own and joint), out; float32 while rotating
         feed_forward = max(video, audio) * (2 * c.ffn_dim + 2 * c.dim) * size + tokens * c.dim * size
         conditions = self.unitalking.text.tokens + self.unitalking.audio.max_voice_tokens
-        kept = 2 * c.layers * 2 * conditions * c.dim * size
+        kept = 0 if run is not None and run.prepared else 2 * c.layers * 2 * conditions * c.dim * size
         return float(rows * (max(attention, feed_forward) + kept))
 
     def map_context_window_to_modalities(self, primary_indices: list[int], latent_shapes: Any, dim: int) -> list[list[int]]:
@@ -214,6 +226,8 @@ class UniTalkingModel(comfy.model_base.BaseModel):
     def resize_cond_for_context_window(
         self, cond_key: str, cond_value: Any, window: Any, x_in: Any, device: Any, retain_index_list: Any = ()
     ) -> Any:
+        if cond_key in ("voice", "voice_gate", "c_crossattn"):
+            return cond_value
         if cond_key == "audio_denoise_mask":
             return cond_value._copy_with(window.get_window_for_modality(1).get_tensor(cond_value.cond, device, dim=1))
         if cond_key == "denoise_mask":
@@ -243,14 +257,36 @@ class UniTalkingSupported(comfy.supported_models_base.BASE):
 def _latent_format(config: ModelConfig) -> comfy.latent_formats.LatentFormat:
     """Video comes first in a joint latent, so the format is the video's: geometry and preview colours."""
     video = config.video
+    form = comfy.latent_formats.Wan22() if video.codec == "wan2.2" else comfy.latent_formats.LatentFormat()
+    form.latent_rgb_factors_reshape = partial(_preview_part, channels=video.channels)
     if video.codec == "wan2.2":
-        return comfy.latent_formats.Wan22()
-    form = comfy.latent_formats.LatentFormat()
+        return form
     form.latent_channels, form.latent_dimensions = video.channels, 3
     form.spacial_downscale_ratio, form.temporal_downscale_ratio = video.spatial_stride, video.temporal_stride
     if video.preview:
         form.latent_rgb_factors, form.latent_rgb_factors_bias = [list(row) for row in video.preview[:-1]], list(video.preview[-1])
     return form
+
+
+def _preview_part(x: Tensor, channels: int) -> Tensor:
+    """What a preview shows: the middle of the clip, as the first frame may be given; nothing for sound alone."""
+    return x[:, :, x.shape[2] // 2 :] if x.ndim == 5 else x.new_zeros(1, channels, 1, 1, 1)
+
+
+def _masked(velocity: Tensor, mask: Tensor | None, patch: tuple[int, int, int] | None) -> Tensor:
+    """A group with mask m was noised to m s, and the host steps by s: its velocity is m times what the model says."""
+    if mask is None:
+        return velocity
+    if patch is None:
+        return velocity * mask[:, None].to(velocity.dtype)
+    frames, height, width = velocity.shape[2:]
+    if mask.shape[1] != frames:
+        _, ph, pw = patch
+        grid = mask.unflatten(1, (frames, -(-height // ph), -1))
+        grid = grid.repeat_interleave(ph, 2)[:, :, :height].repeat_interleave(pw, 3)[..., :width]
+    else:
+        grid = mask[:, :, None, None]
+    return velocity * grid[:, None].to(velocity.dtype)
 
 
 def _video_groups(mask: Tensor, patch: tuple[int, int, int]) -> Tensor:

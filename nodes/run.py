@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import comfy.utils
+import torch
 from torch import Tensor
 
 from ..unitalking_core.transformer import Conditions
@@ -20,10 +21,19 @@ from ..unitalking_core.transformer import Conditions
 
 @dataclass
 class Run:
-    """`shapes`: one per stream, batch included. `prepared`: conditions by (model, rows of the batch)."""
+    """`shapes`: one per stream, batch included. `prepared`: conditions by model and rows of the batch."""
 
     shapes: list[tuple[int, ...]]
-    prepared: dict[Any, Conditions] = field(default_factory=dict)
+    prepared: dict[tuple, Conditions] = field(default_factory=dict)
+
+    def conditions(self, model: Any, rows: tuple, prepare: Callable[[], Conditions]) -> Conditions:
+        """What `prepare` makes, kept for these rows of the batch; entries that hold some of the rows in another grouping are dropped."""
+        key = (id(model), *rows)
+        if key not in self.prepared:
+            for other in [k for k in self.prepared if k[0] == key[0] and set(k[1:]) & set(rows)]:
+                del self.prepared[other]
+            self.prepared[key] = prepare()
+        return self.prepared[key]
 
     def split(self, packed: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Packed (or a single stream's) latent -> video (B, C, T, h, w) and audio (B, C, La); None for an absent stream."""
@@ -38,14 +48,20 @@ class Run:
 RUN: ContextVar[Run | None] = ContextVar("unitalking_run", default=None)
 
 
-def track_run(executor: Callable, *args: Any, **kwargs: Any) -> Any:
-    """OUTER_SAMPLE wrapper: a `Run` lives exactly as long as the sampling call inside."""
+def track_run(
+    executor: Callable, noise: Tensor, latent: Tensor, sampler: Any, sigmas: Tensor, mask: Tensor | None = None, *args: Any, **kwargs: Any
+) -> Tensor:
+    """OUTER_SAMPLE wrapper: a `Run` lives exactly as long as the sampling call inside.
+
+    What the mask says is given comes back bit for bit, also from a run that stops half-way and leaves noise everywhere else.
+    """
     shapes = kwargs.get("latent_shapes")
     token = RUN.set(Run([tuple(s) for s in shapes]) if shapes else None)
     try:
-        return executor(*args, **kwargs)
+        out = executor(noise, latent, sampler, sigmas, mask, *args, **kwargs)
     finally:
         RUN.reset(token)
+    return out if mask is None else torch.where(mask.to(out.device) == 0, latent.to(out), out)
 
 
 def by_kind(streams: list[Tensor]) -> tuple[Tensor | None, Tensor | None]:

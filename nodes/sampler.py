@@ -15,7 +15,6 @@ from ..unitalking_core.flow import Guidance
 from .guider import UniTalkingGuider, with_voice
 from .latents import clip_streams, model_config, require_finite
 from .reference_voice import Voice
-from .text import EMPTY
 
 
 def _scale(name: str, default: float, tooltip: str, *, low: float = 0.0, advanced: bool = False) -> io.Float.Input:
@@ -79,7 +78,7 @@ class JointFlowSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         model_config(model)
         clip_streams(latent)
-        if any(extra.get(EMPTY) for _, extra in positive):
+        if not any(text.any() for text, _ in positive):
             raise ValueError("the positive prompt is empty: write what is said, such as <S>hello there<E> a woman with glasses")
         if voice is not None:
             positive, negative = with_voice(positive, voice["latent"]), with_voice(negative, voice["latent"])

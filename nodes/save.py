@@ -24,7 +24,7 @@ class SaveTalkingVideo(io.ComfyNode):
             "on the canvas restores the graph) and a mark that it was generated.",
             search_aliases=["save video", "export mp4", "video output"],
             inputs=[
-                io.Video.Input("video", tooltip="From Decode Audio-Video, or any other video."),
+                io.Video.Input("video", tooltip="From Decode Audio-Video, or that clip after other nodes. It is marked as generated."),
                 io.String.Input(
                     "filename_prefix", default="video/UniTalking", tooltip="Folder and name in the output folder; %date:yyyy-MM-dd% works."
                 ),

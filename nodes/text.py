@@ -15,9 +15,6 @@ from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import Checkpoint
 from ..unitalking_core.conditions.text import NanoTextEncoder, build_text_encoder
 
-EMPTY = "unitalking_empty"
-"""Set on a conditioning whose text had no words, so that the sampler can refuse it where words are needed."""
-
 
 class Tokenizer:
     """The host's tokenizer protocol over the core's `tokenize`; prompt weights such as (word:1.2) have no meaning here."""
@@ -47,11 +44,11 @@ class TextModel(nn.Module):
     def set_clip_options(self, options: dict[str, Any]) -> None:
         self._device = options.get("execution_device", self._device)
 
-    def encode_token_weights(self, tokens: dict[str, list[list[tuple[int, float]]]]) -> tuple[Tensor, None, dict[str, Any]]:
+    def encode_token_weights(self, tokens: dict[str, list[list[tuple[int, float]]]]) -> tuple[Tensor, None]:
         ids = [[token for token, _ in row] for row in tokens["nano"]]
         device = self._device or next(self.encoder.parameters()).device
         encoded = self.encoder(*(x.to(device) for x in self.encoder.batch(ids)))
-        return encoded.to(comfy.model_management.intermediate_device()), None, {EMPTY: not any(ids)}
+        return encoded.to(comfy.model_management.intermediate_device()), None
 
 
 def load_text_encoder(checkpoint: Checkpoint) -> comfy.sd.CLIP:

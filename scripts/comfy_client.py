@@ -107,7 +107,10 @@ class ComfyClient:
         self._request("/interrupt", b"{}", "application/json")
 
     def run(self, prompt: Prompt, on_event: Event | None = None) -> Run:
-        """Queue `prompt`, wait for its end and return what became of it; `on_event(kind, data)` sees every message about it."""
+        """Queue `prompt`, wait for its end and return what became of it; `on_event(kind, data)` sees every message about it.
+
+        Pictures of unfinished work come as kind "preview" with the server's bytes as "content".
+        """
         socket = WebSocket(self.address, f"/ws?clientId={self.client_id}", SILENCE_SECONDS)
         try:
             run = self._submit(prompt)
@@ -133,7 +136,11 @@ class ComfyClient:
     def _follow(self, socket: WebSocket, run: Run, on_event: Event | None) -> None:
         node, since = None, time.monotonic()
         for message in socket:
-            event = json.loads(message) if isinstance(message, str) else {}
+            if isinstance(message, bytes):
+                if on_event:
+                    on_event("preview", {"content": message})
+                continue
+            event = json.loads(message)
             kind, data = event.get("type"), event.get("data", {})
             if data.get("prompt_id") != run.prompt_id:
                 continue

@@ -17,11 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .config import ConfigError, ModelConfig
+from .config import METADATA_KEY, ConfigError, ModelConfig
 
 TRANSFORMER, TEXT_ENCODER, VIDEO_CODEC, AUDIO_CODEC = "transformer", "text_encoder", "video_codec", "audio_codec"
 BUNDLED = (TEXT_ENCODER, VIDEO_CODEC, AUDIO_CODEC)
 HOST_PREFIX = "model.diffusion_model."
+CONFIG_TENSOR = "unitalking_config"
+"""Where ComfyUI's saving nodes leave the configuration: its text as bytes, because they drop a file's metadata."""
 
 
 class CheckpointError(ValueError):
@@ -47,17 +49,18 @@ def read_config(path: str | os.PathLike) -> ModelConfig:
     """The configuration alone; touches only the file's header. Raises CheckpointError."""
     path = Path(path)
     with _open(path) as file:
-        return _config(path, file.metadata(), file.keys())
+        return _config(path, file)
 
 
 def load(path: str | os.PathLike) -> Checkpoint:
     """Read a UniTalking checkpoint, memory-mapped. Raises CheckpointError."""
     path = Path(path)
     with _open(path) as file:
-        keys = list(file.keys())
-        config = _config(path, file.metadata(), keys)
+        config = _config(path, file)
         parts: dict[str, dict[str, Tensor]] = {}
-        for key in keys:
+        for key in file.keys():  # noqa: SIM118  the file is no mapping
+            if key == CONFIG_TENSOR:
+                continue
             part, name = split_key(key)
             parts.setdefault(part, {})[name] = file.get_tensor(key)
     if TRANSFORMER not in parts:
@@ -113,10 +116,13 @@ def check_fit(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], what: s
 
 
 def load_into(module: nn.Module, state: Mapping[str, Tensor], what: str, dtype: torch.dtype | None = None) -> None:
-    """Give a module (on the meta device or not) exactly these tensors, in `dtype` if given. Raises CheckpointError as `check_fit`."""
+    """Give a module (on the meta device or not) exactly these tensors. Raises CheckpointError as `check_fit`.
+
+    With a `dtype` they are copied, so that the file may be replaced while they are in use; without one they stay memory-mapped.
+    """
     check_fit(module.state_dict(), state, what)
     if dtype is not None:
-        state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+        state = {k: v.to(dtype if v.is_floating_point() else v.dtype, copy=True) for k, v in state.items()}
     module.load_state_dict(state, strict=True, assign=True)
 
 
@@ -129,11 +135,19 @@ def _open(path: Path) -> safe_open:
         raise CheckpointError(f"{path.name} is not a readable safetensors file ({error}); if it was downloaded, fetch it again") from error
 
 
-def _config(path: Path, metadata: Mapping[str, str] | None, keys: list[str]) -> ModelConfig:
+def _config(path: Path, file: safe_open) -> ModelConfig:
+    keys, metadata = list(file.keys()), file.metadata()
+    if CONFIG_TENSOR in keys:
+        metadata = {METADATA_KEY: bytes(file.get_tensor(CONFIG_TENSOR).tolist()).decode(errors="replace")}
     try:
         return ModelConfig.from_metadata(metadata)
     except ConfigError as error:
         raise CheckpointError(f"{path.name} is not a UniTalking checkpoint: {error}. It looks like {_describe(keys)}") from error
+
+
+def config_tensor(config: ModelConfig) -> Tensor:
+    """The configuration as a tensor of bytes, to be stored under CONFIG_TENSOR."""
+    return torch.tensor(list(config.to_metadata()[METADATA_KEY].encode()), dtype=torch.uint8)
 
 
 def _describe(keys: list[str]) -> str:

@@ -154,6 +154,8 @@ _NESTED = {
 
 
 def _build(cls: type, raw: Mapping[str, Any], where: str) -> Any:
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{where} must be a group of entries, got {raw!r}")
     known = {f.name for f in dataclasses.fields(cls)}
     unknown = sorted(set(raw) - known)
     if unknown:
@@ -166,7 +168,7 @@ def _build(cls: type, raw: Mapping[str, Any], where: str) -> Any:
             values[name] = _tuples(value)
     try:
         return cls(**values)
-    except TypeError as error:
+    except (TypeError, ArithmeticError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
 

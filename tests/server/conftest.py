@@ -13,10 +13,7 @@ from tests.server.harness import ComfyServer
 @pytest.fixture(scope="session")
 def studio(comfy: ComfyServer) -> ComfyServer:
     """The session's server, furnished."""
-    models = comfy.base / "models" / "unitalking"
-    models.mkdir(parents=True, exist_ok=True)
-    graphs.write_random_checkpoint(models / graphs.CHECKPOINT)
-    graphs.write_inputs(comfy.base / "input")
+    graphs.furnish(comfy)
     return comfy
 
 

@@ -40,6 +40,14 @@ def random_config() -> ModelConfig:
     )
 
 
+def furnish(comfy: ComfyServer) -> None:
+    """Put the random checkpoint and the inputs where a server finds them."""
+    models = comfy.base / "models" / "unitalking"
+    models.mkdir(parents=True, exist_ok=True)
+    write_random_checkpoint(models / CHECKPOINT)
+    write_inputs(comfy.base / "input")
+
+
 def write_random_checkpoint(path: Path) -> None:
     """Weights large enough that an input which is ignored shows."""
     torch.manual_seed(0)
@@ -77,6 +85,7 @@ def main_job() -> Prompt:
     prompt = json.loads((ROOT / "workflows" / "api" / "unitalking_nano_talking_portrait.json").read_text())
     prompt["1"]["inputs"]["checkpoint"] = CHECKPOINT
     prompt["2"]["inputs"]["image"], prompt["3"]["inputs"]["audio"] = PORTRAIT, VOICE
+    prompt["4"]["inputs"]["text"] = "<S>the red bird sings<E> a woman"
     prompt["7"]["inputs"]["seconds"] = 0.6
     prompt["8"]["inputs"]["steps"] = 4
     return prompt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 
 from scripts.comfy_client import Prompt
 from scripts.host import ROOT
+from tests.server import graphs
 from tests.server.graphs import CHECKPOINT, main_job, write_wave
 from tests.server.harness import ComfyServer
 
@@ -83,6 +85,19 @@ def test_outputs_plug_into_core_nodes(studio: ComfyServer) -> None:
     assert DIGITAL_SOURCE in core.read_bytes(), "core's SaveVideo writes the mark too"
 
 
+def test_a_slice_of_a_clip_stays_marked(studio: ComfyServer) -> None:
+    prompt = main_job()
+    slice_of = {"video": ["9", 0], "start_time": 0.1, "duration": 0.3, "strict_duration": False}
+    prompt["11"] = {"class_type": "Video Slice", "inputs": slice_of}
+    prompt["12"] = {"class_type": "SaveVideo", "inputs": {"video": ["11", 0], "filename_prefix": "slice", "format": "mp4", "codec": "h264"}}
+    run = studio.queue(prompt)
+    assert run.ok, run.explain()
+    part = next(f for f in studio.files(run) if f.name.startswith("slice"))
+    with av.open(str(part)) as clip:
+        assert 5 <= len(list(clip.decode(video=0))) <= 9
+    assert DIGITAL_SOURCE in part.read_bytes()
+
+
 def test_core_decoders_work_on_the_streams(studio: ComfyServer) -> None:
     prompt = main_job()
     del prompt["9"], prompt["10"]
@@ -101,30 +116,33 @@ def test_any_video_can_be_saved(studio: ComfyServer) -> None:
     run = studio.queue({
         "1": {"class_type": "EmptyImage", "inputs": {"width": 65, "height": 47, "batch_size": 30, "color": 0xFF0000}},
         "3": {"class_type": "CreateVideo", "inputs": {"images": ["1", 0], "fps": 25.0}},
-        "4": {"class_type": "SaveTalkingVideo", "inputs": {"video": ["3", 0], "filename_prefix": "any", "format": "mp4", "quality": "high"}},
+        "4": {"class_type": "SaveTalkingVideo", "inputs": {"video": ["3", 0],
+              "filename_prefix": "any", "format": "mp4", "quality": "small"}},
     })  # fmt: skip
     assert run.ok, run.explain()
     with av.open(str(studio.files(run)[0])) as clip:
         assert len(list(clip.decode(video=0))) == 30
 
 
-def test_metadata_can_be_switched_off_but_not_the_mark(studio: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> None:
-    from tests.server import graphs
-
+def test_a_server_with_previews_and_without_metadata(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Pictures of both streams' unfinished work arrive while sampling; the graph stays out of the file, the mark does not."""
     server = ComfyServer(tmp_path_factory.mktemp("private"))
-    models = server.base / "models" / "unitalking"
-    models.mkdir(parents=True)
-    graphs.write_random_checkpoint(models / CHECKPOINT)
-    graphs.write_inputs(server.base / "input")
-    server.start(["--cpu", "--disable-metadata"])
+    graphs.furnish(server)
+    previews = []
+    server.start(["--cpu", "--disable-metadata", "--preview-method", "latent2rgb"])
     try:
-        run = server.queue(main_job())
+        prompt = main_job()
+        prompt["8"]["inputs"]["steps"] = 12
+        run = server.queue(prompt, lambda kind, data: previews.append(data["content"]) if kind == "preview" else None)
         assert run.ok, run.explain()
         content = server.files(run)[0].read_bytes()
     finally:
         server.stop()
     assert b"JointFlowSampler" not in content
     assert DIGITAL_SOURCE in content
+    pictures = [Image.open(io.BytesIO(p[p.index(b"\xff\xd8") :])) for p in previews if b"\xff\xd8" in p]
+    assert pictures, "no preview arrived"
+    assert pictures[-1].width == pictures[-1].height
 
 
 def _set(node: str, **inputs: object) -> Callable[[Prompt], None]:

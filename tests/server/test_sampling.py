@@ -127,7 +127,7 @@ def test_a_lora_reaches_every_parameter_of_both_streams(studio: ComfyServer, lor
 
 
 def test_a_low_rank_lora_under_wans_names_and_its_twin(studio: ComfyServer, loras: Path, reference: dict) -> None:
-    """`lora_unet_blocks_0_self_attn_q` is Wan's own key, `audio_blocks_...` the twin's. Each changes its stream, and the other through it."""
+    """`lora_unet_blocks_0_self_attn_q` is Wan's own key, `audio_blocks_...` the twin's; each changes both streams."""
     for stream in ("", "audio_"):
         key = f"lora_unet_{stream}blocks_0_self_attn_q"
         up, down = torch.randn(96, 4, generator=torch.Generator().manual_seed(1)), torch.ones(4, 96) * 0.1
@@ -174,13 +174,6 @@ def test_interrupt_at_step_two_then_a_run_equal_to_the_reference(studio: ComfySe
     assert max(largest_difference(load_file(studio.base / "output" / "after.safetensors"), reference)) == 0
 
 
-def test_previews_arrive_while_sampling(studio: ComfyServer) -> None:
-    events = []
-    run = studio.queue(sampled("preview", seed=5), lambda kind, data: events.append((kind, data)))
-    assert run.ok
-    assert [d["value"] for kind, d in events if kind == "progress" and d["node"] == "8"][-1] == 4
-
-
 def test_nodes_that_patch_the_model_run(studio: ComfyServer) -> None:
     """Nodes of the host that reach into the model: they must find what they expect."""
     window = {"start_percent": 0.0, "end_percent": 1.0}
@@ -196,3 +189,69 @@ def test_nodes_that_patch_the_model_run(studio: ComfyServer) -> None:
         prompt["8"]["inputs"]["model"] = ["20", 0]
         latent = latent_of(studio, prompt)
         assert all(latent[f"samples.{i}"].isfinite().all() for i in (0, 1)), patch["class_type"]
+
+
+def test_two_stages_equal_one_and_what_is_given_stays(studio: ComfyServer, reference: dict) -> None:
+    """A run that stops half-way and one that goes on from there: also then the portrait comes back bit for bit."""
+    prompt = with_core_sampler("two_stages", "SamplerCustomAdvanced")
+    prompt["85"] = {"class_type": "SplitSigmas", "inputs": {"sigmas": ["84", 0], "step": 2}}
+    prompt["86"] = {"class_type": "DisableNoise", "inputs": {}}
+    prompt["8"]["inputs"]["sigmas"] = ["85", 0]
+    prompt["87"] = copy.deepcopy(prompt["8"])
+    prompt["87"]["inputs"] |= {"noise": ["86", 0], "sigmas": ["85", 1], "latent_image": ["8", 0]}
+    prompt["90"]["inputs"]["latent"] = ["87", 0]
+    got = latent_of(studio, prompt)
+    assert max(largest_difference(got, reference)) < 1e-4
+    assert torch.equal(got["samples.0"][:, :, 0], reference["samples.0"][:, :, 0])
+
+
+def test_nodes_that_patch_guidance_act_on_both_samplers_alike(studio: ComfyServer, reference: dict) -> None:
+    """APG works before the guidance function: both samplers must run it, and Joint Flow Sampler also with more directions on."""
+    apg = {"class_type": "APG", "inputs": {"model": ["1", 0], "eta": 0.5, "norm_threshold": 2.0, "momentum": -0.3}}
+    results = []
+    for prompt in (sampled("apg"), with_core_sampler("apg", "KSampler"), sampled("apg", video_sync_scale=0.3, audio_text_scale=2.0)):
+        prompt["20"] = copy.deepcopy(apg)
+        for inputs in (node["inputs"] for node in prompt.values() if node["class_type"] in ("JointFlowSampler", "KSampler")):
+            inputs["model"] = ["20", 0]
+        results.append(latent_of(studio, prompt))
+    assert max(largest_difference(results[0], results[1])) < 1e-5
+    assert min(largest_difference(results[0], reference)) > 1e-4
+    unpatched = latent_of(studio, sampled("plain", video_sync_scale=0.3, audio_text_scale=2.0))
+    assert min(largest_difference(results[2], unpatched)) > 1e-4
+
+
+def test_a_model_saved_by_a_core_node_loads_again(studio: ComfyServer, reference: dict) -> None:
+    """ModelSave keeps neither metadata nor codecs; the configuration travels along and the rest comes from where it was."""
+    run = studio.queue({
+        "1": {"class_type": "LoadUniTalkingModel", "inputs": {"checkpoint": CHECKPOINT, "weight_dtype": "default"}},
+        "2": {"class_type": "ModelSave", "inputs": {"model": ["1", 0], "filename_prefix": "resaved/model"}},
+    })  # fmt: skip
+    assert run.ok, run.explain()
+    [saved] = (studio.base / "output" / "resaved").glob("*.safetensors")
+    saved.rename(studio.base / "models" / "unitalking" / "resaved.safetensors")
+    prompt = sampled("resaved")
+    prompt["1"]["inputs"]["checkpoint"] = "resaved.safetensors"
+    assert max(largest_difference(latent_of(studio, prompt), reference)) < 1e-5
+
+
+def test_context_windows_run(studio: ComfyServer) -> None:
+    prompt = sampled("windows")
+    prompt["7"]["inputs"]["seconds"] = 3.0
+    window = {"context_length": 9, "context_overlap": 3, "context_schedule": "standard_static", "context_stride": 1, "closed_loop": False}
+    window |= {"fuse_method": "pyramid", "dim": 2, "freenoise": False, "causal_window_fix": True, "split_conds_to_windows": False}
+    window |= {"cond_retain_index_list": "", "latent_retain_index_list": ""}
+    prompt["20"] = {"class_type": "ContextWindowsManual", "inputs": {"model": ["1", 0], **window}}
+    prompt["8"]["inputs"]["model"] = ["20", 0]
+    latent = latent_of(studio, prompt)
+    assert all(latent[f"samples.{i}"].isfinite().all() for i in (0, 1))
+    assert latent["samples.0"].shape[2] == 19
+
+
+def test_a_soft_mask_runs(studio: ComfyServer) -> None:
+    """Half a mask over the whole video."""
+    prompt = sampled("soft")
+    prompt["30"] = {"class_type": "SolidMask", "inputs": {"value": 0.5, "width": 64, "height": 64}}
+    prompt["31"] = {"class_type": "SetLatentNoiseMask", "inputs": {"samples": ["7", 0], "mask": ["30", 0]}}
+    prompt["8"]["inputs"]["latent"] = ["31", 0]
+    latent = latent_of(studio, prompt)
+    assert all(latent[f"samples.{i}"].isfinite().all() for i in (0, 1))

@@ -3,7 +3,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint types
+.PHONY: help demo serve test lint
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -19,8 +19,5 @@ serve:  ## ComfyUI with the pack in it, open for play: [PORT=] [ARGS=arguments o
 test:  ## all tests, with a real server and a real browser: [ARGS=arguments of pytest]
 	@$(PYTHON) -m scripts.test
 
-lint:  ## style: ruff check and ruff format
+lint:  ## style and types: ruff check, ruff format and mypy
 	@$(PYTHON) -m scripts.test lint
-
-types:  ## type checks: mypy
-	@$(PYTHON) -m scripts.test types

@@ -70,9 +70,7 @@ def with_bundled_parts(checkpoint: Checkpoint) -> Checkpoint:
             return replace(checkpoint, parts={**checkpoint.parts, **{part: donor.parts[part] for part in missing}})
     named = ", ".join(part.replace("_", " ") for part in missing)
     folder = Path(folder_paths.models_dir) / FOLDER
-    raise CheckpointError(
-        f"{checkpoint.path.name} holds no {named}; put the checkpoint it was made from into {folder}, it is read from there"
-    )
+    raise CheckpointError(f"{checkpoint.path.name} holds no {named}; put the checkpoint it was made from into {folder}")
 
 
 def _surroundings(config: ModelConfig) -> tuple:

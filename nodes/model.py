@@ -61,6 +61,7 @@ class HostTransformer(UniTalkingTransformer):
             t_audio,
             self._conditions(context, conds.get("voice"), conds.get("voice_gate"), options),
             self._visibility(context.shape[0], conds.get("visibility", JOINT), options),
+            audio_start=_latents_in_front(options),
             attend=host_attention(options),
             run_block=partial(_run_block, options=options),
         )
@@ -84,6 +85,11 @@ class HostTransformer(UniTalkingTransformer):
             return allowed
         per_chunk = rows // len(chunks)
         return [APART if index == apart else allowed for index in chunks for _ in range(per_chunk)]
+
+
+def _latents_in_front(options: dict) -> float:
+    """A context window may have one video latent of another time in front; the sound then begins one position later."""
+    return 0.0 if getattr(options.get("context_window"), "causal_anchor_index", None) is None else 1.0
 
 
 def _run_block(i: int, step: Any, video: Tensor | None, audio: Tensor | None, options: dict) -> tuple[Tensor | None, Tensor | None]:

@@ -1,4 +1,4 @@
-"""`make test`, `make lint`, `make types`: the same set-up as the demo's, then pytest (ARGS= goes to it), ruff or mypy.
+"""`make test`, `make lint`: the same set-up as the demo's, then pytest (ARGS= goes to it), or ruff and mypy.
 
 Without Chromium or Node the browser tests are skipped and say so; in CI (CI=true) nothing may be missing.
 """
@@ -14,7 +14,7 @@ from . import browser_tools, console, host
 from .console import Problem, say
 
 TOOLS = ("pytest", "ruff", "mypy")
-CHECKS = {"lint": ("ruff check .", "ruff format --check ."), "types": ("mypy",)}
+LINT = ("ruff check .", "ruff format --check .", "mypy")
 
 
 def test() -> int:
@@ -30,16 +30,15 @@ def test() -> int:
     return subprocess.run(command, cwd=host.ROOT, env=environment).returncode
 
 
-def check(name: str) -> int:
-    """Set up and run the checks called `name`; 1 when one of them found something."""
+def lint() -> int:
+    """Set up and run the checks of style and types; 1 when one of them found something."""
     place = host.prepare(TOOLS)
     codes = []
-    for line in CHECKS[name]:
+    for line in LINT:
         say(f"$ {line}")
         codes.append(subprocess.run([str(place.python), "-m", *line.split()], cwd=host.ROOT).returncode)
     return int(any(codes))
 
 
 if __name__ == "__main__":
-    asked = sys.argv[1:]
-    console.main(lambda: check(asked[0]) if asked else test())
+    console.main(lint if sys.argv[1:] == ["lint"] else test)

@@ -188,4 +188,6 @@ class _GuidedVelocity:
         times = [(1000 * s * mask).expand(rows, -1) for mask in (self._video_mask, self._audio_mask)]
         out = self._transformer(*batch, *times, self._conditions, self._visibility)
         per_pass = [dict(zip(self._passes, v.float().split(1), strict=True)) for v in out]
-        return torch.cat([v.flatten(1) for v in self._guidance.combine(*per_pass)], dim=1)
+        video, audio = self._guidance.combine(*per_pass)
+        assert video is not None and audio is not None  # both streams were given, so both come back
+        return torch.cat([video.flatten(1), audio.flatten(1)], dim=1)

@@ -54,10 +54,10 @@ class Timeline:
             raise ValueError(f"a clip needs at least one frame, got {frames}")
         return self.clip_of_latents((frames - 1) // self.temporal_stride + 1)
 
-    def audio_positions(self, tokens: int) -> list[float]:
-        """RoPE time positions of audio tokens 0..tokens-1."""
+    def audio_positions(self, tokens: int, start: float = 0.0) -> list[float]:
+        """RoPE time positions of audio tokens 0..tokens-1 of a sound that begins at position `start`."""
         step = self.latent_rate / self.token_rate
-        return [float((j + Fraction(1, 2)) * step) for j in range(tokens)]
+        return [start + float((j + Fraction(1, 2)) * step) for j in range(tokens)]
 
 
 @dataclass(frozen=True)

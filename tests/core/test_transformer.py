@@ -133,6 +133,25 @@ def test_timesteps_per_group(model: UniTalkingTransformer) -> None:
         run(model, x, t=(torch.full((1, 5), 500.0), 500.0))
 
 
+def test_a_start_shifts_the_sound_on_the_videos_clock(model: UniTalkingTransformer) -> None:
+    """Attention sees relative positions only: sound that begins one latent later hears a video with one more latent in front alike."""
+    x = inputs()
+    t, conditions = torch.full((1,), 500.0), model.prepare(x["text"])
+    with torch.no_grad():
+        plain = model(x["video"], x["audio"], t, t, conditions)
+        shifted = model(x["video"], x["audio"], t, t, conditions, audio_start=1.0)
+        alone = [model(None, x["audio"], None, t, conditions, audio_start=start)[1] for start in (0.0, 1.0)]
+    assert (plain[1] - shifted[1]).abs().max() > 1e-4
+    torch.testing.assert_close(alone[0], alone[1], atol=1e-5, rtol=1e-4)
+    assert model.timeline.audio_positions(2, 1.0)[1] == pytest.approx(1 + model.timeline.audio_positions(2)[1])
+
+
+def test_a_latent_without_its_timestep_is_refused(model: UniTalkingTransformer) -> None:
+    x = inputs()
+    with pytest.raises(ValueError, match="without its timestep"):
+        model(x["video"], None, None, None, model.prepare(x["text"]))
+
+
 def test_sizes_the_patch_does_not_divide(model: UniTalkingTransformer) -> None:
     x = {**inputs(), "video": torch.randn(1, 8, 2, 3, 5)}
     assert run(model, x)[0].shape == (1, 8, 2, 3, 5)

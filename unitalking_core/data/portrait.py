@@ -146,8 +146,8 @@ def _face(canvas: Canvas, face: Face) -> None:
     rosy = mix(skin, (0.90, 0.32, 0.30), 0.55)
     for side in (-1, 1):
         canvas.fill(ellipse(side * 0.235, 0.13, 0.105, 0.075), rosy, face.blush, 0.04, inside=True)
-        lit = 0.45 if side * face.light > 0 else 0.15
-        canvas.fill(ellipse(side * 0.225, 0.065, 0.075, 0.028, -side * 0.25), glow, lit, 0.025, inside=True)
+        shine = 0.45 if side * face.light > 0 else 0.15
+        canvas.fill(ellipse(side * 0.225, 0.065, 0.075, 0.028, -side * 0.25), glow, shine, 0.025, inside=True)
         x = side * face.eye_gap
         canvas.fill(ellipse(x, -0.085, 0.105, 0.062), shadow, 0.30, 0.025, inside=True)
         canvas.fill(ellipse(x, 0.022, 0.075, 0.018), shadow, 0.16, 0.016, inside=True)

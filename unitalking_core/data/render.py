@@ -52,7 +52,7 @@ def sample_motion(seed: int, frames: int, fps: float) -> Motion:
 
     def sway(amplitude: float) -> np.ndarray:
         waves = [rng.uniform(0.4, 1.0) * np.sin(2 * np.pi * (rng.uniform(0.15, 0.75) * time + rng.random())) for _ in range(3)]
-        return (amplitude * sum(waves) / 1.7).astype(np.float32)
+        return (amplitude * np.sum(waves, axis=0) / 1.7).astype(np.float32)
 
     blink = np.zeros(frames, np.float32)
     at = rng.uniform(0.25, 2.6)

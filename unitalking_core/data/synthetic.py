@@ -22,6 +22,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -149,7 +150,13 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
     gender = rng.choice(sorted({speaker.gender for speaker in people}))
     speaker = rng.choice([speaker for speaker in people if speaker.gender == gender])
     words, waveform, phones = _speak(rng, speaker, job.split, corpus)
-    line = {"id": f"{job.split}-{job.index:06d}", "split": job.split, "file": job.file, "words": words, "speaker": speaker.name}
+    line: dict[str, Any] = {
+        "id": f"{job.split}-{job.index:06d}",
+        "split": job.split,
+        "file": job.file,
+        "words": words,
+        "speaker": speaker.name,
+    }
     tensors = {"waveform": to_int16(waveform)}
     if job.split == "train_audio":
         portrait = f"a {speaker.gender}"

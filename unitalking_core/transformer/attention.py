@@ -69,8 +69,8 @@ def joint_attention(
 
 def _attend_group(video: QKV, audio: QKV, heads: int, attend: Attend, allowed: Visibility) -> tuple[Tensor, Tensor]:
     if allowed == JOINT:
-        joint = attend(*(torch.cat(pair, dim=1) for pair in zip(video, audio, strict=True)), heads)
-        return joint.split([video.q.shape[1], audio.q.shape[1]], dim=1)
+        q, k, v = (torch.cat(pair, dim=1) for pair in zip(video, audio, strict=True))
+        return attend(q, k, v, heads).split([video.q.shape[1], audio.q.shape[1]], dim=1)
     return (
         _attend_stream(video, audio, heads, attend, sees_other=allowed.video_sees_audio, other_first=False),
         _attend_stream(audio, video, heads, attend, sees_other=allowed.audio_sees_video, other_first=True),
@@ -99,10 +99,15 @@ class DualCrossAttention(nn.Module):
     def __init__(self, dim: int, heads: int, eps: float, operations: Any, **factory: Any) -> None:
         super().__init__()
         self.heads = heads
-        for name in ("q", "k", "v", "o", "k_voice", "v_voice"):
-            setattr(self, name, operations.Linear(dim, dim, **factory))
-        for name in ("norm_q", "norm_k", "norm_k_voice"):
-            setattr(self, name, operations.RMSNorm(dim, eps=eps, elementwise_affine=True, **factory))
+        self.q = operations.Linear(dim, dim, **factory)
+        self.k = operations.Linear(dim, dim, **factory)
+        self.v = operations.Linear(dim, dim, **factory)
+        self.o = operations.Linear(dim, dim, **factory)
+        self.k_voice = operations.Linear(dim, dim, **factory)
+        self.v_voice = operations.Linear(dim, dim, **factory)
+        self.norm_q = operations.RMSNorm(dim, eps=eps, elementwise_affine=True, **factory)
+        self.norm_k = operations.RMSNorm(dim, eps=eps, elementwise_affine=True, **factory)
+        self.norm_k_voice = operations.RMSNorm(dim, eps=eps, elementwise_affine=True, **factory)
 
     def prepare(self, text: Tensor, voice: Tensor | None) -> ConditionKV:
         """Embedded text (B, Lt, D) and voice (B, Lr, D) -> what `forward` reads at every step."""
@@ -115,7 +120,7 @@ class DualCrossAttention(nn.Module):
         """x (B, L, D) -> (B, L, D). `gate` (B, 1, 1) of exact 0 or 1 says which rows have a voice; a 0 row equals no voice at all."""
         q = self.norm_q(self.q(x))
         out = attend(q, conditions.k, conditions.v, self.heads)
-        if conditions.k_voice is not None:
+        if conditions.k_voice is not None and conditions.v_voice is not None:
             heard = attend(q, conditions.k_voice, conditions.v_voice, self.heads)
             out = out + (heard if gate is None else gate.to(heard.dtype) * heard)
         return self.o(out)

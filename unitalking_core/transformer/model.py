@@ -31,11 +31,17 @@ class Conditions(NamedTuple):
 
 
 class StreamState(NamedTuple):
-    """One stream inside the blocks: tokens (B, L, D), block modulation e (B, G, 6, D), RoPE tables (L, d/2)."""
+    """One stream as it enters the blocks: tokens (B, L, D), block modulation e (B, G, 6, D), RoPE tables (L, d/2).
+
+    What the head needs after them: its own modulation (B, G, D), the token grid, and the latent's shape before padding.
+    """
 
     x: Tensor
     e: Tensor
     rope: tuple[Tensor, Tensor]
+    head_e: Tensor
+    grid: tuple[int, ...]
+    shape: torch.Size
 
 
 RunBlock = Callable[[int, Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]], Tensor | None, Tensor | None], Any]
@@ -55,20 +61,16 @@ class UniTalkingTransformer(Stream):
         self.timeline = config.timeline
         self._rope: dict[tuple, tuple[Tensor, Tensor]] = {}
 
-    def prepare(self, text: Tensor, voice: Tensor | None = None, gate: Tensor | None = None) -> Conditions:
-        """Everything that depends on the conditions alone.
+    def prepare(self, text: Tensor, voice: Tensor | None = None, gate: Tensor | None = None, *, video: bool = True) -> Conditions:
+        """Everything that depends on the conditions alone; `video` False leaves out what a run without video does not read.
 
         text (B, Lt, text_dim), zero-padded as the encoder does; voice (B, Ca, Lr) in model space; gate (B,) of exact 0 or 1 says which
         rows have a voice (all of them when it is None).
         """
         if gate is not None and not bool(gate.any()):
             voice = gate = None
-        per_stream = []
-        for stream in (self, self.audio):
-            embedded = stream.text_embedding(text)
-            heard = None if voice is None else stream.voice_embedding(voice.transpose(1, 2))
-            per_stream.append([block.cross_attn.prepare(embedded, heard) for block in stream.blocks])
-        return Conditions(*per_stream, None if gate is None else gate.reshape(-1, 1, 1))
+        for_video = self.embed_conditions(text, voice) if video else []
+        return Conditions(for_video, self.audio.embed_conditions(text, voice), None if gate is None else gate.reshape(-1, 1, 1))
 
     def forward(
         self,
@@ -79,29 +81,38 @@ class UniTalkingTransformer(Stream):
         conditions: Conditions,
         visibility: Visibility | Sequence[Visibility] = JOINT,
         *,
+        audio_start: float = 0.0,
         attend: Attend = plain_attend,
         run_block: RunBlock | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """Velocities of both latents; None for a stream that is absent.
 
         t_video (B,), (B, T) or (B, Lv); t_audio (B,) or (B, La); in [0, 1000]; a group that is given has t = 0. `run_block(i, block, v, a)`
-        may wrap the call of a block. Video sizes that the patch does not divide are padded inside and cropped again.
+        may wrap the call of a block. Video sizes that the patch does not divide are padded inside and cropped again. `audio_start` is the
+        RoPE position at which the sound begins, other than 0 where the video has latents in front that are not part of the clip's time.
         Raises ValueError when both streams are absent or a timestep does not match its tokens.
         """
         if video is None and audio is None:
             raise ValueError("both streams are absent: give a video latent, an audio latent or both")
-        v, v_e, v_grid = self._enter(self, video, t_video)
-        a, a_e, a_grid = self._enter(self.audio, audio, t_audio)
+        v = self._enter(self, video, t_video, 0.0)
+        a = self._enter(self.audio, audio, t_audio, audio_start)
         v_tokens, a_tokens = (None if s is None else s.x for s in (v, a))
         for i, (video_block, audio_block) in enumerate(zip(self.blocks, self.audio.blocks, strict=True)):
             step = partial(self._step, i, video_block, audio_block, v, a, conditions=conditions, visibility=visibility, attend=attend)
             v_tokens, a_tokens = step(v_tokens, a_tokens) if run_block is None else run_block(i, step, v_tokens, a_tokens)
-        out_video = None if v is None else self.unembed(v_tokens, v_e, v_grid)[..., : video.shape[-2], : video.shape[-1]]
-        return out_video, None if a is None else self.audio.unembed(a_tokens, a_e, a_grid)
+        out_video = out_audio = None
+        if v is not None and v_tokens is not None:
+            out_video = self.unembed(v_tokens, v.head_e, v.grid)[..., : v.shape[-2], : v.shape[-1]]
+        if a is not None and a_tokens is not None:
+            out_audio = self.audio.unembed(a_tokens, a.head_e, a.grid)
+        return out_video, out_audio
 
-    def _enter(self, stream: Stream, latent: Tensor | None, t: Tensor | None) -> tuple[StreamState | None, Tensor | None, tuple[int, ...]]:
+    def _enter(self, stream: Stream, latent: Tensor | None, t: Tensor | None, start: float) -> StreamState | None:
         if latent is None:
-            return None, None, ()
+            return None
+        if t is None:
+            raise ValueError("a latent came without its timestep: give t_video with video and t_audio with audio")
+        shape = latent.shape
         if stream.patch is not None:
             _, ph, pw = stream.patch
             latent = F.pad(latent, (0, -latent.shape[-1] % pw, 0, -latent.shape[-2] % ph))
@@ -109,16 +120,16 @@ class UniTalkingTransformer(Stream):
         e, projected = stream.embed_time(t, x.dtype)
         if x.shape[1] % e.shape[1]:
             raise ValueError(f"{e.shape[1]} timesteps do not divide {x.shape[1]} tokens into equal groups")
-        return StreamState(x, projected, self._rope_tables(stream, grid, x.device)), e, grid
+        return StreamState(x, projected, self._rope_tables(stream, grid, start, x.device), e, grid, shape)
 
-    def _rope_tables(self, stream: Stream, grid: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-        key = (grid, device)
+    def _rope_tables(self, stream: Stream, grid: tuple[int, ...], start: float, device: torch.device) -> tuple[Tensor, Tensor]:
+        key = (grid, start, device)
         if key not in self._rope:
             if len(self._rope) > 8:  # a handful of sizes at most is ever live; the rest is what earlier runs left
                 self._rope.clear()
             width = self.config.dim // self.config.heads
             is_audio = stream.patch is None
-            angles = audio_angles(self.timeline.audio_positions(grid[0]), width) if is_audio else video_angles(grid, width)
+            angles = audio_angles(self.timeline.audio_positions(grid[0], start), width) if is_audio else video_angles(grid, width)
             self._rope[key] = tables(angles, device)
         return self._rope[key]
 
@@ -141,7 +152,7 @@ class UniTalkingTransformer(Stream):
         streams = [
             (block, x, block.modulation(state.e).to(x.dtype).unbind(2), state.rope, kv[i])
             for block, x, state, kv in ((video_block, v, video, conditions.video), (audio_block, a, audio, conditions.audio))
-            if x is not None
+            if x is not None and state is not None
         ]
         qkv = [block.self_attn.qkv(modulate(block.norm1(x), m[0], m[1]), rope) for block, x, m, rope, _ in streams]
         attended = joint_attention(qkv[0], qkv[1], heads, attend, visibility) if len(qkv) == 2 else (attend(*qkv[0], heads),)

@@ -27,8 +27,8 @@ def axis_angles(positions: Sequence[float] | Tensor, width: int) -> Tensor:
     return torch.outer(torch.as_tensor(positions, dtype=torch.float64), THETA**-exponents)
 
 
-def video_angles(grid: tuple[int, int, int], head_dim: int) -> Tensor:
-    """Angles (T*h*w, head_dim/2) of a token grid, tokens ordered t, h, w."""
+def video_angles(grid: Sequence[int], head_dim: int) -> Tensor:
+    """Angles (T*h*w, head_dim/2) of a token grid (T, h, w), tokens ordered t, h, w."""
     axes = [axis_angles(torch.arange(n), width) for n, width in zip(grid, axis_widths(head_dim), strict=True)]
     t, h, w = grid
     return torch.cat(

@@ -7,13 +7,14 @@ Parameter names are Wan2.2's own, except that `modulation` is a leaf module (`mo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..config import TransformerConfig
-from .attention import DualCrossAttention, SelfAttention
+from .attention import ConditionKV, DualCrossAttention, SelfAttention
 
 
 def timestep_features(t: Tensor, dim: int) -> Tensor:
@@ -75,6 +76,8 @@ class Stream(nn.Module):
     `channels` of its latent, `patch` (t, h, w) for video or None for audio, whose tokens are its latent frames.
     """
 
+    blocks: Sequence[Block]
+
     def __init__(
         self,
         config: TransformerConfig,
@@ -95,13 +98,20 @@ class Stream(nn.Module):
         self.voice_embedding = _mlp(voice_channels, dim, nn.GELU(approximate="tanh"), operations, **factory)
         self.time_embedding = _mlp(config.freq_dim, dim, nn.SiLU(), operations, **factory)
         self.time_projection = nn.Sequential(nn.SiLU(), operations.Linear(dim, 6 * dim, **factory))
-        self.blocks = nn.ModuleList(Block(config, operations, **factory) for _ in range(config.layers))
+        layers = (Block(config, operations, **factory) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(layers)  # type: ignore[assignment]  # torch's stubs know a list of Modules only
         self.head = Head(dim, channels * math.prod(patch or (1,)), config.eps, operations, **factory)
 
     def embed(self, latent: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """Latent (B, C, T, h, w) or (B, C, La) -> tokens (B, L, D) and their grid."""
         tokens = self.patch_embedding(latent)
         return tokens.flatten(2).transpose(1, 2), tuple(tokens.shape[2:])
+
+    def embed_conditions(self, text: Tensor, voice: Tensor | None) -> list[ConditionKV]:
+        """Text (B, Lt, text_dim) and voice (B, Ca, Lr) -> keys and values for every block."""
+        embedded = self.text_embedding(text)
+        heard = None if voice is None else self.voice_embedding(voice.transpose(1, 2))
+        return [block.cross_attn.prepare(embedded, heard) for block in self.blocks]
 
     def embed_time(self, t: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """t (B,) or (B, G) -> e (B, G, D) for the head and its projection (B, G, 6, D) for the blocks."""

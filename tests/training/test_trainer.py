@@ -1,0 +1,86 @@
+"""The trainer: stages train what they say, and a run that was stopped equals one that was not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from training.toy import MODEL, TALK, VOICE, toy_config, write_store
+
+from unitalking_core.config import ConfigError
+from unitalking_core.training.config import Stage, TrainingConfig, read_training_config
+from unitalking_core.training.trainer import Trainer
+
+
+def trainer(folder: Path, *stages: Stage, exported: list | None = None) -> Trainer:
+    write_store(folder / "latents")
+    config = toy_config(folder, *stages)
+    export = (lambda average, steps: exported.append(steps)) if exported is not None else (lambda average, steps: None)
+    return Trainer(config, MODEL, lambda stage: write_store(folder / "latents"), export)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize("stop", [2, 4, 6])
+def test_resuming_equals_an_undisturbed_run(tmp_path: Path, optimizer: str, stop: int) -> None:
+    stages = [dataclasses.replace(stage, optimizer=optimizer, schedule="linear") for stage in (VOICE, TALK)]
+    whole = trainer(tmp_path / "whole", *stages)
+    assert whole.run()
+    first = trainer(tmp_path / "cut", *stages)
+    assert not first.run(until=stop)
+    second = trainer(tmp_path / "cut", *stages)
+    torch.manual_seed(99)
+    assert second.run()
+    for name, value in whole.learner.state_dict().items():
+        assert torch.equal(value, second.learner.state_dict()[name]), name
+    for name, value in whole.average.items():
+        assert torch.equal(value, second.average[name]), name
+
+
+def test_the_first_stage_touches_the_audio_side_alone(tmp_path: Path) -> None:
+    run = trainer(tmp_path, VOICE)
+    before = {name: value.clone() for name, value in run.learner.state_dict().items()}
+    run.run()
+    changed = {name for name, value in run.learner.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith(("transformer.audio.", "text_encoder.")) for name in changed)
+    assert "transformer.audio.head.head.weight" in changed
+    assert "text_encoder.embed.weight" in changed
+
+
+def test_losses_are_told_by_task_and_checkpoints_exported(tmp_path: Path) -> None:
+    exported: list[int] = []
+    trainer(tmp_path, VOICE, TALK, exported=exported).run()
+    assert exported == [4, 8]
+    lines = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
+    assert lines[0]["stage"] == "voice"
+    assert set(lines[0]) == {"stage", "total", "seconds_per_step", "T2A.audio"}
+
+
+def test_configurations_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    raw = {
+        "model": "nano",
+        "corpus": "a",
+        "run": "b",
+        "export": "c",
+        "stages": [{"name": "x", "steps": 1, "batch": 1, "lr": 1, "tasks": {"T2A": 1}}],
+    }
+    path.write_text(json.dumps(raw))
+    config = read_training_config(path)
+    assert isinstance(config, TrainingConfig)
+    assert config.stages[0].trains("anything.weight")
+    raw["stages"][0]["tasks"] = {"T2X": 1}
+    path.write_text(json.dumps(raw))
+    with pytest.raises(ConfigError, match="unknown tasks T2X"):
+        read_training_config(path)
+    path.write_text(json.dumps({**raw, "stages": [], "wings": 2}))
+    with pytest.raises(ConfigError, match="unknown entries wings"):
+        read_training_config(path)
+
+
+def test_the_shipped_configurations_are_valid() -> None:
+    for path in (Path(__file__).parents[2] / "configs" / "nano").glob("*.json"):
+        assert read_training_config(path).stages

@@ -1,0 +1,140 @@
+"""What the model sees at one step: a pure function of the stage, the seed and the step's number, so that resuming is exact.
+
+Every row has a task of its own. Masks are 1 where the row generates and 0 where it is given, per video latent (B, T) and per audio
+token (B, La). Batches whose rows have no video at all (T2A) are drawn apart, because such rows have no video tokens.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..conditions.voice import fit_voice_tokens
+from ..flow import shift
+from ..tasks import APART, TASKS, Condition, Given, Task, Visibility
+from .config import Stage
+from .latents import Entry, LatentStore, Place
+
+HELD_OUT = "heldout"
+SHORTEST_VOICE = 0.5
+"""Of the longest reference voice the model takes: training crops lengths from here to the whole."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """video (B, C, T, h, w) and its noise, or None; audio (B, C, La) and its noise; ids (B, Lt), lengths (B,); voice (B, C, Lr), gate (B,).
+
+    s (B,) is the noise level of each row.
+    """
+
+    tasks: tuple[str, ...]
+    video: Tensor | None
+    video_noise: Tensor | None
+    video_mask: Tensor | None
+    audio: Tensor
+    audio_noise: Tensor
+    audio_mask: Tensor
+    ids: Tensor
+    lengths: Tensor
+    voice: Tensor
+    gate: Tensor
+    s: Tensor
+    visibility: tuple[Visibility, ...]
+
+
+class Batches:
+    """Draws batches for one stage from what a store holds for training."""
+
+    def __init__(
+        self,
+        store: LatentStore,
+        stage: Stage,
+        seed: int,
+        voice_tokens: int,
+        text_batch: Callable[[Sequence[Sequence[int]]], tuple[Tensor, Tensor]],
+        tokenize: Callable[[str], list[int]],
+        clips: int | None = None,
+    ) -> None:
+        """`clips`: how many clips of the store to use, for a run that began before the store grew. Raises ValueError without any clip."""
+        used = store.entries[:clips]
+        train = [e for e in used if e.split != HELD_OUT]
+        self.clips, self.store, self.stage, self.seed = len(used), store, stage, seed
+        self.voice_tokens, self.text_batch = voice_tokens, text_batch
+        self.ids = {e.text: tokenize(e.text) for e in train}
+        self.speech = _same_length(train, lambda e: e.audio)
+        self.clips_with_video = _same_length(train, lambda e: e.video)
+        wanted = [TASKS[name] for name, weight in stage.tasks.items() if weight > 0]
+        if not self.speech or (not self.clips_with_video and any(task.video is not Given.ABSENT for task in wanted)):
+            raise ValueError(f"the store has no training clips for the stage '{stage.name}'")
+
+    def draw(self, step: int) -> Batch:
+        """The batch of this step."""
+        rng = random.Random(f"{self.seed}/{self.stage.name}/{step}")
+        generator = torch.Generator().manual_seed(rng.getrandbits(62))
+        names, weights = list(self.stage.tasks), list(self.stage.tasks.values())
+        first = rng.choices(names, weights)[0]
+        if TASKS[first].video is Given.ABSENT:
+            tasks, pool = [TASKS[first]] * self.stage.batch, self.speech
+        else:
+            visual = [w if TASKS[n].video is not Given.ABSENT else 0 for n, w in zip(names, weights, strict=True)]
+            tasks, pool = [TASKS[n] for n in rng.choices(names, visual, k=self.stage.batch)], self.clips_with_video
+        entries = [self._pick(pool, step * self.stage.batch + i) for i in range(self.stage.batch)]
+        audio = torch.stack([self.store.audio(e) for e in entries])
+        video = None if tasks[0].video is Given.ABSENT else torch.stack([self.store.video(e) for e in entries])
+        masks = [self._masks(task, video, audio, rng) for task in tasks]
+        rows = [self._conditions(task, entry, rng) for task, entry in zip(tasks, entries, strict=True)]
+        ids, lengths = self.text_batch([row[0] for row in rows])
+        return Batch(
+            tasks=tuple(task.name for task in tasks),
+            video=video,
+            video_noise=None if video is None else torch.randn(video.shape, generator=generator),
+            video_mask=None if video is None else torch.stack([m for m, _ in masks if m is not None]),
+            audio=audio,
+            audio_noise=torch.randn(audio.shape, generator=generator),
+            audio_mask=torch.stack([m for _, m in masks if m is not None]),
+            ids=ids,
+            lengths=lengths,
+            voice=torch.cat([row[1] for row in rows]),
+            gate=torch.tensor([row[2] for row in rows]),
+            s=shift((torch.arange(len(tasks)) + torch.rand(len(tasks), generator=generator)) / len(tasks), self.stage.shift),
+            visibility=tuple(APART if rng.random() < self.stage.drop_cross else task.visibility for task in tasks),
+        )
+
+    def _pick(self, pool: list[Entry], number: int) -> Entry:
+        """The number-th clip of endless shuffled rounds through the pool."""
+        turn, place = divmod(number, len(pool))
+        order = list(range(len(pool)))
+        random.Random(f"{self.seed}/{self.stage.name}/round {turn}").shuffle(order)
+        return pool[order[place]]
+
+    def _masks(self, task: Task, video: Tensor | None, audio: Tensor, rng: random.Random) -> tuple[Tensor | None, Tensor | None]:
+        latents = 1 if video is None else video.shape[2]
+        share = rng.uniform(0.1, 0.6)
+        prefix = (max(1, int(share * latents)), max(1, int(share * audio.shape[2])))
+        return task.masks(latents, audio.shape[2], prefix=prefix)
+
+    def _conditions(self, task: Task, entry: Entry, rng: random.Random) -> tuple[list[int], Tensor, float]:
+        """Token ids, voice (1, C, Lr) and gate of a row; what the task leaves open is there half of the time."""
+        wanted = {c: c in task.conditions or (c in task.optional and rng.random() < 0.5) for c in Condition}
+        text = wanted[Condition.TEXT] and rng.random() >= self.stage.drop_text
+        voiced = wanted[Condition.VOICE] and rng.random() >= self.stage.drop_voice
+        voice = self.store.voice(entry)
+        length = min(voice.shape[1], rng.randint(round(SHORTEST_VOICE * self.voice_tokens), self.voice_tokens))
+        start = rng.randint(0, voice.shape[1] - length)
+        return (
+            self.ids[entry.text] if text else [],
+            fit_voice_tokens(voice[None, :, start : start + length], self.voice_tokens),
+            float(voiced),
+        )
+
+
+def _same_length(entries: list[Entry], place: Callable[[Entry], Place | None]) -> list[Entry]:
+    """Of the clips that have a place in the store, those of the commonest shape: a batch is one tensor."""
+    shaped = [(e, found[1]) for e in entries if (found := place(e)) is not None]
+    shapes = [shape for _, shape in shaped]
+    common = max(set(shapes), key=shapes.count, default=None)
+    return [e for e, shape in shaped if shape == common]

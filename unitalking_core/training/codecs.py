@@ -1,0 +1,196 @@
+"""Learning nano's codecs: principal components first, then the convolutions around them, then the statistics of the latents.
+
+Clips are augmented (colour, contrast, mirror, shift, textures in place of faces), so that what is learned is pictures and not this corpus.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..codecs import NanoAudioCodec, NanoVideoCodec
+from ..config import AudioConfig, VideoConfig
+from .config import CodecConfig
+
+LATENT_NOISE = 0.05
+"""Noise on latents while decoders learn, in the model's space: what is generated is never exact."""
+LINEAR_SHARE = 0.02
+"""Learning rate of the linear pair: principal components have small entries, which full steps would wreck."""
+TEXTURES = 0.3
+"""Share of batches whose first row is a texture instead of a clip."""
+Log = Callable[[str], None]
+
+
+def fit_video_codec(config: VideoConfig, clips: Tensor, training: CodecConfig, seed: int, log: Log) -> tuple[NanoVideoCodec, VideoConfig]:
+    """clips (N, F, H, W, 3) uint8 -> the codec and the configuration with the latents' statistics and preview."""
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    codec = NanoVideoCodec(config)
+    windows = _windows(clips, generator, 1 + 3 * codec.q, training.video_batch)
+    patches = []
+    for _ in range(48):
+        frames = next(windows)
+        x = torch.cat([frames[:, :, :1].expand(-1, -1, codec.q - 1, -1, -1), frames], dim=2)
+        x = rearrange(x, "b c (t q) (h y) (w x) -> (b t h w) (q c y x)", q=codec.q, y=codec.p, x=codec.p)
+        cells = x.view(len(x), codec.q, -1)
+        interest = 0.05 + cells.std(2).mean(1) + 4 * cells.std(1).mean(1)  # what is drawn and what moves, not empty walls
+        patches.append(x[torch.multinomial(interest, 400, generator=generator)])
+    _principal(codec.project, codec.restore, torch.cat(patches), training.whitening)
+    config = _video_statistics(codec, config, windows)
+    scale = torch.tensor(config.std).view(1, -1, 1, 1, 1)
+
+    def loss() -> Tensor:
+        frames = next(windows)
+        latent = codec.encode(frames)
+        rebuilt = codec.reconstruct(latent + LATENT_NOISE * scale * torch.randn(latent.shape, generator=generator))[:, :, codec.q - 1 :]
+        moving = frames.std(dim=2, keepdim=True).amax(1, keepdim=True)
+        weight = 1 + 20 * F.max_pool2d(moving.flatten(0, 1), 5, 1, 2)[:, None].clamp(max=0.4)
+        error = rebuilt - frames
+        return (weight * (error.abs() + 4 * error.square())).mean() / weight.mean()
+
+    _optimise(codec, loss, training.video_steps, training.lr, "video codec", log)
+    return codec.eval(), _video_statistics(codec, config, windows)
+
+
+def fit_audio_codec(
+    config: AudioConfig, waveforms: list[Tensor], training: CodecConfig, seed: int, log: Log
+) -> tuple[NanoAudioCodec, AudioConfig]:
+    """waveforms (1, 1, N) each -> the codec and the configuration with the latents' statistics."""
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    codec = NanoAudioCodec(config)
+    tokens = 48
+    mels = [m for m in (codec.mel_of(w)[0] for w in waveforms) if m.shape[1] >= tokens * codec.frames_per_token]
+
+    def draw() -> Tensor:
+        rows = []
+        for i in torch.randint(len(mels), (training.audio_batch,), generator=generator).tolist():
+            frames = tokens * codec.frames_per_token
+            start = int(torch.randint(mels[i].shape[1] - frames + 1, (), generator=generator))
+            rows.append(mels[i][:, start : start + frames])
+        quiet = torch.stack(rows)
+        gain = torch.rand(len(rows), 1, 1, generator=generator) * 0.8 - 0.5
+        return torch.maximum(quiet + gain, quiet.amin())
+
+    sample = torch.cat([rearrange(draw(), "b m (t k) -> (b t) (k m)", k=codec.frames_per_token) for _ in range(12)])
+    _principal(codec.project, codec.restore, sample, training.whitening)
+    config = _audio_statistics(codec, config, mels)
+    scale = torch.tensor(config.std).view(1, -1, 1)
+
+    def loss() -> Tensor:
+        mel = draw()
+        latent = codec.encode_mel(mel)
+        rebuilt = codec.decode_mel(latent + LATENT_NOISE * scale * torch.randn(latent.shape, generator=generator))
+        error = rebuilt - mel
+        return error.abs().mean() + 0.25 * error.square().mean()
+
+    _optimise(codec, loss, training.audio_steps, training.lr, "audio codec", log)
+    return codec.eval(), _audio_statistics(codec, config, mels)
+
+
+def textures(count: int, frames: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Moving coloured noise with a natural picture's 1/f spectrum: (count, 3, frames, H, W) in [-1, 1]."""
+    height, width = size
+    fy, fx = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
+    radius = (fy.square() + fx.square()).sqrt().clamp(min=1 / max(size))
+    slope = 1 + 0.6 * torch.rand(count, 1, 1, 1, generator=generator)
+    noise = torch.fft.rfft2(torch.randn(count, 3, height, width, generator=generator)) / radius**slope
+    picture = torch.fft.irfft2(noise, s=size)
+    mix = torch.eye(3) * 0.4 + 0.6 / 3 + 0.2 * torch.randn(count, 3, 3, generator=generator)
+    picture = torch.einsum("nij,njhw->nihw", mix, picture / picture.std(dim=(1, 2, 3), keepdim=True)) * 0.45
+    picture = picture + 0.3 * torch.randn(count, 3, 1, 1, generator=generator)
+    speed = torch.randint(-1, 2, (2,), generator=generator).tolist()
+    return torch.stack([picture.roll((speed[0] * f, speed[1] * f), (2, 3)) for f in range(frames)], dim=2).clamp(-1, 1)
+
+
+def _windows(clips: Tensor, generator: torch.Generator, frames: int, batch: int) -> Iterator[Tensor]:
+    """Augmented windows (batch, 3, frames, H, W) without end."""
+    height, width = clips.shape[2:4]
+    while True:
+        rows = []
+        for i in torch.randint(len(clips), (batch,), generator=generator).tolist():
+            start = int(torch.randint(clips.shape[1] - frames + 1, (), generator=generator))
+            x = clips[i, start : start + frames].permute(3, 0, 1, 2).float() / 127.5 - 1
+            if torch.rand((), generator=generator) < 0.5:
+                x = x.flip(-1)
+            if torch.rand((), generator=generator) < 0.5:
+                x = x.roll(torch.randint(-8, 9, (2,), generator=generator).tolist(), (2, 3))
+            if torch.rand((), generator=generator) < 0.6:
+                mix = torch.eye(3) * (0.7 + 0.5 * torch.rand((), generator=generator)) + 0.12 * torch.randn(3, 3, generator=generator)
+                x = torch.einsum("ij,jfhw->ifhw", mix, x) + 0.15 * torch.randn(3, 1, 1, 1, generator=generator)
+            rows.append(x.clamp(-1, 1))
+        if torch.rand((), generator=generator) < TEXTURES:
+            rows[:1] = textures(1, frames, (height, width), generator)
+        yield torch.stack(rows)
+
+
+def _principal(project: nn.Linear, restore: nn.Linear, x: Tensor, whitening: float) -> None:
+    """Set the linear pair to the principal components of x (N, P), partly whitened, with a variance of 1 on average over channels.
+
+    Left alone, the first component would be so much larger than the last that convolutions would not see the fine ones.
+    """
+    mean = x.mean(0)
+    _, _, basis = torch.svd_lowrank(x - mean, q=project.out_features + 16, niter=4)
+    basis = basis[:, : project.out_features]
+    std = ((x - mean) @ basis).std(0)
+    scale = std**-whitening
+    scale = scale / (std * scale).square().mean().sqrt()
+    with torch.no_grad():
+        project.weight.copy_((basis * scale).T)
+        project.bias.copy_(-mean @ (basis * scale))
+        restore.weight.copy_(basis / scale)
+        restore.bias.copy_(mean)
+
+
+def _optimise(module: NanoAudioCodec | NanoVideoCodec, loss: Callable[[], Tensor], steps: int, lr: float, name: str, log: Log) -> None:
+    linear = [*module.project.parameters(), *module.restore.parameters()]
+    rest = [p for name, p in module.named_parameters() if not name.startswith(("project.", "restore."))]
+    groups = [{"params": rest, "share": 1.0}, {"params": linear, "share": LINEAR_SHARE}]
+    optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
+    total = 0.0
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = group["share"] * lr * min(1, (step + 1) / 30) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        value = loss()
+        value.backward()
+        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        total += value.item()
+        if (step + 1) % 50 == 0:
+            log(f"{name} step {step + 1}/{steps} loss {total / 50:.4f}")
+            total = 0.0
+
+
+def _scales(latents: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """latents (N, C) -> mean per channel, and one divisor that brings the variance to 1 on average over channels."""
+    divisor = latents.std(0).square().mean().sqrt().item()
+    return tuple(latents.mean(0).tolist()), (divisor,) * latents.shape[1]
+
+
+@torch.no_grad()
+def _video_statistics(codec: NanoVideoCodec, config: VideoConfig, windows: Iterator[Tensor]) -> VideoConfig:
+    latents, colours = [], []
+    for _ in range(24):
+        frames = next(windows)[1:]  # the first may be a texture
+        latents.append(rearrange(codec.encode(frames), "b c t h w -> (b t h w) c"))
+        last = frames[:, :, :: codec.q]
+        colours.append(rearrange(F.avg_pool3d(last, (1, codec.p, codec.p)), "b c t h w -> (b t h w) c"))
+    x, rgb = torch.cat(latents), torch.cat(colours)
+    mean, std = _scales(x)
+    model = (x - torch.tensor(mean)) / torch.tensor(std)
+    preview = torch.linalg.lstsq(torch.cat([model, torch.ones(len(x), 1)], dim=1), rgb).solution
+    return dataclasses.replace(config, mean=mean, std=std, preview=tuple(tuple(row) for row in preview.tolist()))
+
+
+@torch.no_grad()
+def _audio_statistics(codec: NanoAudioCodec, config: AudioConfig, mels: list[Tensor]) -> AudioConfig:
+    latents = torch.cat([codec.encode_mel(m[None])[0].T for m in mels[:400]])
+    mean, std = _scales(latents)
+    return dataclasses.replace(config, mean=mean, std=std)

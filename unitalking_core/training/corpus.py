@@ -1,0 +1,78 @@
+"""A corpus on disk: `manifest.jsonl`, one line a clip, and safetensors files of frames (F, H, W, 3) uint8 and waveforms (N,) int16."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be read; the message names file and line."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One clip; its reference voice is another utterance of the same speaker."""
+
+    id: str
+    split: str
+    file: str
+    text: str
+    speaker: str
+    voice_file: str
+
+
+def read_manifest(folder: Path) -> list[Item]:
+    """All clips in the order they were made; a last line that is still being written is left out. Raises CorpusError."""
+    path = folder / "manifest.jsonl"
+    if not path.is_file():
+        raise CorpusError(f"no corpus at {folder}: {path.name} is missing; make it with the data tools first")
+    items = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
+        try:
+            raw = json.loads(line)
+            items.append(Item(*(raw[name] for name in Item.__dataclass_fields__)))
+        except (json.JSONDecodeError, KeyError) as error:
+            raise CorpusError(f"{path}, line {number}: {error!r}") from error
+    return items
+
+
+def read_clip_pixels(folder: Path, item: Item) -> Tensor | None:
+    """Frames (F, H, W, 3) uint8, None for a clip of sound alone."""
+    with safe_open(folder / item.file, framework="pt") as file:
+        return file.get_tensor("frames") if "frames" in file.keys() else None  # noqa: SIM118
+
+
+def read_clip_frames(folder: Path, item: Item) -> Tensor | None:
+    """Frames (1, 3, F, H, W) in [-1, 1], None for a clip of sound alone."""
+    pixels = read_clip_pixels(folder, item)
+    return None if pixels is None else as_frames(pixels)[None]
+
+
+def read_clip_sound(folder: Path, item: Item) -> Tensor:
+    """Waveform (1, 1, N) in [-1, 1]."""
+    return _sound(folder / item.file)
+
+
+def read_voice(folder: Path, voice_file: str) -> Tensor:
+    """Waveform (1, 1, N) in [-1, 1]."""
+    return _sound(folder / voice_file)
+
+
+def as_frames(frames: Tensor) -> Tensor:
+    """(F, H, W, 3) uint8 -> (3, F, H, W) in [-1, 1]."""
+    return frames.permute(3, 0, 1, 2).float() / 127.5 - 1
+
+
+def as_waveform(samples: Tensor) -> Tensor:
+    """(N,) int16 -> (1, 1, N) in [-1, 1]."""
+    return samples[None, None].float() / 32768
+
+
+def _sound(path: Path) -> Tensor:
+    with safe_open(path, framework="pt") as file:
+        return as_waveform(file.get_tensor("waveform"))

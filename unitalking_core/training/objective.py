@@ -1,0 +1,88 @@
+"""The flow-matching loss: what is given enters clean at t = 0, and only what is generated is compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..conditions.text import build_text_encoder
+from ..config import ModelConfig
+from ..flow import interpolate, target
+from ..transformer import UniTalkingTransformer
+from ..transformer.operations import attend as plain_attend
+from .attention import attend_by_products
+from .batches import Batch
+
+FIRST_GATE = 0.4
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Mean squared velocity errors per row and stream, 0 where the row generates nothing of it; `total` is what training lowers."""
+
+    total: Tensor
+    video: Tensor | None
+    audio: Tensor
+
+
+class Learner(nn.Module):
+    """The transformer and its text encoder: everything that a run trains. Parameter names are those of the checkpoint."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.transformer = UniTalkingTransformer(config)
+        self.text_encoder = build_text_encoder(config.text, config.transformer.text_dim)
+        initialise(self.transformer)
+
+    def forward(self, batch: Batch) -> Losses:
+        longest = max(1, int(batch.lengths.max()))
+        text = self.text_encoder(batch.ids[:, :longest], batch.lengths)
+        text = F.pad(text, (0, 0, 0, batch.ids.shape[1] - longest))
+        conditions = self.transformer.prepare(text, batch.voice, batch.gate, video=batch.video is not None)
+        s = batch.s
+        audio = _mixed(batch.audio, batch.audio_noise, s, batch.audio_mask)
+        t_audio = 1000 * s[:, None] * batch.audio_mask
+        if bool((batch.audio_mask == batch.audio_mask[:, :1]).all()):
+            t_audio = t_audio[:, 0]
+        video = t_video = None
+        streams = [(batch.audio, batch.audio_noise, batch.audio_mask)]
+        if batch.video is not None:
+            assert batch.video_noise is not None and batch.video_mask is not None
+            video, t_video = _mixed(batch.video, batch.video_noise, s, batch.video_mask), 1000 * s[:, None] * batch.video_mask
+            streams.append((batch.video, batch.video_noise, batch.video_mask))
+        attend = attend_by_products if audio.device.type == "cpu" else plain_attend
+        v_video, v_audio = self.transformer(video, audio, t_video, t_audio, conditions, batch.visibility, attend=attend)
+        parts = [_error(velocity, *stream) for velocity, stream in zip((v_audio, v_video), streams, strict=False)]
+        total = torch.stack([error.sum() / mask.sum().clamp(min=1) for error, mask in parts]).sum()
+        rows = [error.detach().sum(1) / mask.sum(1).clamp(min=1) for error, mask in parts]
+        return Losses(total, rows[1] if video is not None else None, rows[0])
+
+
+def initialise(transformer: UniTalkingTransformer) -> None:
+    """Xavier for linear layers; blocks begin with the same modest gates at every noise level, and the head predicts zero."""
+    for module in transformer.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+    for stream in (transformer, transformer.audio):
+        nn.init.xavier_uniform_(stream.patch_embedding.weight.data.flatten(1))
+        nn.init.normal_(stream.time_projection[1].get_parameter("weight"), std=0.02)
+        nn.init.zeros_(stream.head.head.weight)
+        for block in stream.blocks:
+            nn.init.zeros_(block.modulation.weight)
+            nn.init.constant_(block.modulation.weight.data[:, (2, 5)], FIRST_GATE)
+
+
+def _mixed(data: Tensor, noise: Tensor, s: Tensor, mask: Tensor) -> Tensor:
+    """Data (B, C, L, ...) noised where the mask (B, L) says so."""
+    level = s[:, None] * mask
+    return interpolate(data, noise, level.reshape(len(data), 1, -1, *[1] * (data.ndim - 3)))
+
+
+def _error(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared errors per latent or token, 0 where given (B, L), and the mask."""
+    error = (velocity.float() - target(data, noise)).square().transpose(1, 2).flatten(2).mean(2)
+    return error * mask, mask

@@ -1,0 +1,159 @@
+"""The trainer: runs the stages of a configuration, in order, and can be stopped and resumed at any step.
+
+It is handed a store of latents and an `export` callback; it knows nothing of codecs or corpora.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from ..config import ModelConfig
+from .batches import Batch, Batches
+from .config import Stage, TrainingConfig
+from .latents import LatentStore
+from .objective import Learner, Losses
+from .optimizers import build_optimizers, learning_rate
+from .state import load_optimizers, load_state, read_position, save_state
+
+logger = logging.getLogger(__name__)
+
+Export = Callable[[Mapping[str, Tensor], int], None]
+"""Called with the averaged weights (names of `Learner`) and the number of steps made so far."""
+STATE = "state.safetensors"
+
+
+class Trainer:
+    """One run. `open_store` is called at the start of each stage, so that a stage sees what the corpus has become."""
+
+    def __init__(self, config: TrainingConfig, model: ModelConfig, open_store: Callable[[Stage], LatentStore], export: Export) -> None:
+        self.config, self.model_config, self.open_store, self.export = config, model, open_store, export
+        self.folder = Path(config.run)
+        torch.manual_seed(config.seed)
+        self.learner = Learner(model)
+        self.average = {name: p.detach().clone() for name, p in self.learner.named_parameters()}
+        self.accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no", cpu=not torch.cuda.is_available())
+        self.stopping = False
+
+    def run(self, until: int | None = None) -> bool:
+        """Train to the end, or to `until` steps in all; resumes by itself. False when it stopped before the end."""
+        state = self.folder / STATE
+        position = read_position(state) or {"stage": 0, "step": 0, "total": 0, "clips": None}
+        if state.is_file():
+            load_state(state, self.learner, self.average)
+        resumed = state.is_file()
+        previous = signal.signal(signal.SIGTERM, self._stop)
+        try:
+            while position["stage"] < len(self.config.stages):
+                stage = self.config.stages[position["stage"]]
+                if not self._run_stage(stage, position, resumed and position["step"] > 0, until):
+                    return False
+                position |= {"stage": position["stage"] + 1, "step": 0, "clips": None}
+                save_state(state, self.learner, self.average, [], position)
+            return True
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+    def _run_stage(self, stage: Stage, position: dict[str, Any], resumed: bool, until: int | None) -> bool:
+        encoder = self.learner.text_encoder
+        batches = Batches(
+            self.open_store(stage), stage, self.config.seed, self.model_config.audio.max_voice_tokens, encoder.batch, encoder.tokenize,
+            position["clips"],
+        )  # fmt: skip
+        position["clips"] = batches.clips
+        optimizers = build_optimizers(self.learner, stage)
+        if resumed:
+            load_optimizers(self.folder / STATE, optimizers)
+        model = self.accelerator.prepare(self.learner)
+        optimizers = [self.accelerator.prepare(optimizer) for optimizer in optimizers]
+        logger.info(
+            "stage %s: %d clips, %.2fM parameters trained, from step %d of %d", stage.name, batches.clips,
+            sum(p.numel() for p in self.learner.parameters() if p.requires_grad) / 1e6, position["step"], stage.steps,
+        )  # fmt: skip
+        meter = Meter(self.folder / "losses.jsonl")
+        while position["step"] < stage.steps:
+            if self.stopping or (until is not None and position["total"] >= until):
+                self._save(optimizers, position)
+                return False
+            batch = batches.draw(position["step"])
+            losses = self._step(model, optimizers, stage, batch, position["step"])
+            self._average(stage, position["step"])
+            position["step"] += 1
+            position["total"] += 1
+            meter.add(batch, losses)
+            if position["step"] % self.config.log_every == 0:
+                logger.info("%s %d/%d %s", stage.name, position["step"], stage.steps, meter.flush(stage.name, position["total"]))
+            if position["step"] % self.config.save_every == 0:
+                self._save(optimizers, position)
+            if position["total"] % self.config.export_every == 0:
+                self.export(self.average, position["total"])
+        self.export(self.average, position["total"])
+        return True
+
+    def _step(self, model: torch.nn.Module, optimizers: list, stage: Stage, batch: Batch, step: int) -> Losses:
+        losses = model(_to(batch, self.accelerator.device))
+        self.accelerator.backward(losses.total)
+        self.accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], stage.clip)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(stage, step)
+            optimizer.step()
+            optimizer.zero_grad()
+        return losses
+
+    @torch.no_grad()
+    def _average(self, stage: Stage, step: int) -> None:
+        """Exponential moving average of what the stage trains; young averages follow faster."""
+        decay = min(stage.ema, (1 + step) / (10 + step))
+        pairs = [(self.average[name], p) for name, p in self.learner.named_parameters() if p.requires_grad]
+        torch._foreach_lerp_([a for a, _ in pairs], [p for _, p in pairs], 1 - decay)
+
+    def _save(self, optimizers: list, position: dict[str, Any]) -> None:
+        save_state(self.folder / STATE, self.learner, self.average, [getattr(o, "optimizer", o) for o in optimizers], position)
+
+    def _stop(self, *_: object) -> None:
+        self.stopping = True
+
+
+class Meter:
+    """Losses by task and stream since the last flush; every flush is a line of `losses.jsonl`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._reset()
+
+    def add(self, batch: Batch, losses: Losses) -> None:
+        for stream, rows in (("video", losses.video), ("audio", losses.audio)):
+            for task, value in zip(batch.tasks, [] if rows is None else rows.tolist(), strict=rows is not None):
+                if value:
+                    self.values[f"{task}.{stream}"].append(value)
+        self.steps += 1
+
+    def flush(self, stage: str, total: int) -> str:
+        means = {name: sum(values) / len(values) for name, values in sorted(self.values.items())}
+        seconds = (time.monotonic() - self.since) / self.steps
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"stage": stage, "total": total, "seconds_per_step": seconds, **means}) + "\n")
+        self._reset()
+        return f"{seconds:.2f} s/step " + " ".join(f"{name} {value:.3f}" for name, value in means.items())
+
+    def _reset(self) -> None:
+        self.values: dict[str, list[float]] = defaultdict(list)
+        self.steps, self.since = 0, time.monotonic()
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    moved: dict[str, Any] = {name: value.to(device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    return dataclasses.replace(batch, **moved)

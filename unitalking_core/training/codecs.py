@@ -40,7 +40,7 @@ def fit_video_codec(config: VideoConfig, clips: Tensor, training: CodecConfig, s
         x = rearrange(x, "b c (t q) (h y) (w x) -> (b t h w) (q c y x)", q=codec.q, y=codec.p, x=codec.p)
         cells = x.view(len(x), codec.q, -1)
         interest = 0.05 + cells.std(2).mean(1) + 4 * cells.std(1).mean(1)  # what is drawn and what moves, not empty walls
-        patches.append(x[torch.multinomial(interest, 400, generator=generator)])
+        patches.append(x[torch.multinomial(interest, min(400, len(x)), generator=generator)])
     _principal(codec.project, codec.restore, torch.cat(patches), training.whitening)
     config = _video_statistics(codec, config, windows)
     scale = torch.tensor(config.std).view(1, -1, 1, 1, 1)

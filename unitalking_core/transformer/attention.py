@@ -22,8 +22,8 @@ class QKV(NamedTuple):
     v: Tensor
 
 
-class SelfAttention(nn.Module):
-    """One stream's half of the joint attention: its projections, q and k RMS-normed over the whole width, then rotated."""
+class Projections(nn.Module):
+    """The layers that both attentions have; q and k are RMS-normed over the whole width."""
 
     def __init__(self, dim: int, heads: int, eps: float, operations: Any, **factory: Any) -> None:
         super().__init__()
@@ -34,6 +34,10 @@ class SelfAttention(nn.Module):
         self.o = operations.Linear(dim, dim, **factory)
         self.norm_q = operations.RMSNorm(dim, eps=eps, elementwise_affine=True, **factory)
         self.norm_k = operations.RMSNorm(dim, eps=eps, elementwise_affine=True, **factory)
+
+
+class SelfAttention(Projections):
+    """One stream's half of the joint attention: q and k are rotated."""
 
     def qkv(self, x: Tensor, rope: tuple[Tensor, Tensor]) -> QKV:
         """x (B, L, D) -> rotated q, k and plain v, each (B, L, D)."""
@@ -93,20 +97,13 @@ class ConditionKV(NamedTuple):
     v_voice: Tensor | None
 
 
-class DualCrossAttention(nn.Module):
+class DualCrossAttention(Projections):
     """One query, two conditions: text and reference voice each have keys and values; the outputs are summed before `o`."""
 
     def __init__(self, dim: int, heads: int, eps: float, operations: Any, **factory: Any) -> None:
-        super().__init__()
-        self.heads = heads
-        self.q = operations.Linear(dim, dim, **factory)
-        self.k = operations.Linear(dim, dim, **factory)
-        self.v = operations.Linear(dim, dim, **factory)
-        self.o = operations.Linear(dim, dim, **factory)
+        super().__init__(dim, heads, eps, operations, **factory)
         self.k_voice = operations.Linear(dim, dim, **factory)
         self.v_voice = operations.Linear(dim, dim, **factory)
-        self.norm_q = operations.RMSNorm(dim, eps=eps, elementwise_affine=True, **factory)
-        self.norm_k = operations.RMSNorm(dim, eps=eps, elementwise_affine=True, **factory)
         self.norm_k_voice = operations.RMSNorm(dim, eps=eps, elementwise_affine=True, **factory)
 
     def prepare(self, text: Tensor, voice: Tensor | None) -> ConditionKV:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ..unitalking_core.flow import Guidance, Pass
-from .model import APART_INDEX, VOICE
+from .model import VOICE
 from .run import RUN
+from .transformer import APART_INDEX
 
 Conditioning = list[list[Any]]
 CONDITIONS = {Pass.FULL: "positive", Pass.NO_TEXT: "negative", Pass.NO_VOICE: "no_voice", Pass.APART: "apart"}

@@ -10,17 +10,17 @@ import shlex
 import subprocess
 import sys
 
-from . import browser_tools, console, host
+from . import test_tools, console, host
 from .console import Problem, say
 
-TOOLS = ("pytest", "ruff", "mypy")
+TOOLS = ("pytest", "ruff", "mypy", "pocketsphinx")
 LINT = ("ruff check .", "ruff format --check .", "mypy")
 
 
 def test() -> int:
     """Set up and run all tests; returns pytest's exit code."""
     place = host.prepare(TOOLS)
-    absent = browser_tools.prepare()
+    absent = test_tools.prepare()
     if absent and os.environ.get("CI"):
         raise Problem(f"missing for the browser tests: {', '.join(absent)}.")
     if absent:

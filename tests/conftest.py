@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 
-from scripts import browser_tools
+from scripts import test_tools
 from tests.server.harness import ComfyServer
 
 PROBES = Path(__file__).parent / "server" / "probes"
@@ -65,6 +65,6 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
 @pytest.fixture(scope="session")
 def browser() -> None:
     """Asks for Chromium, Node and playwright-core; the test then calls `tests.browser.run_browser`."""
-    missing = browser_tools.missing()
+    missing = test_tools.missing()
     if missing:
         absent(f"missing: {', '.join(missing)}; run `make test`")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts import browser_tools
+from scripts import test_tools
 from scripts.host import HOME
 
 HERE = Path(__file__).parent
@@ -46,8 +46,8 @@ def run_browser(script: str, url: str, args: dict[str, Any] | None = None, setti
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     picture = SCREENSHOTS / f"{Path(script).stem}.png"
     order = {"url": url, "args": args or {}, "settings": settings or {}, "screenshot": str(picture)}
-    env = {**os.environ, "CHROMIUM": browser_tools.chromium() or "", "PLAYWRIGHT_MODULES": str(browser_tools.MODULES)}
-    command = [browser_tools.node() or "node", str(HERE / "driver.mjs"), str(HERE / script)]
+    env = {**os.environ, "CHROMIUM": test_tools.chromium() or "", "PLAYWRIGHT_MODULES": str(test_tools.MODULES)}
+    command = [test_tools.node() or "node", str(HERE / "driver.mjs"), str(HERE / script)]
     ran = subprocess.run(command, input=json.dumps(order), env=env, capture_output=True, text=True, timeout=SECONDS)
     assert ran.returncode == 0, f"the browser could not be driven:\n{ran.stderr}"
     answer = json.loads(ran.stdout.splitlines()[-1])

@@ -1,6 +1,7 @@
-"""What the browser tests need beside Python: Chromium, Node and playwright-core.
+"""What the tests need beside Python: Chromium, Node and playwright-core for the browser, a speech engine and exiftool for the rest.
 
-The system's package manager installs Chromium and Node where this process may use it; otherwise the command is named.
+The system's package manager installs them where this process may use it; otherwise the command is named. Tests of the corpus and of the
+mark skip, and say so, without a speech engine or exiftool; the browser tests need theirs.
 """
 
 from __future__ import annotations
@@ -46,10 +47,12 @@ def missing() -> list[str]:
 
 
 def prepare() -> list[str]:
-    """Get what is missing; returns what still is, after having said how to get it."""
+    """Get what is missing; returns what still is for the browser tests, after having said how to get it."""
     wanted = {"chromium": not chromium(), "nodejs": not node(), "npm": not shutil.which("npm")}
+    if shutil.which("apt-get"):
+        wanted |= {"flite": not shutil.which("flite"), "libimage-exiftool-perl": not shutil.which("exiftool")}
     packages = [name for name, absent in wanted.items() if absent]
-    if packages and missing():
+    if packages:
         _install_system(packages)
     npm = shutil.which("npm")
     if npm and node() and _playwright_version() != PLAYWRIGHT:
@@ -76,7 +79,7 @@ def _install_system(packages: list[str]) -> None:
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
     if not (command.startswith("apt-get") and is_root):
         sudo = "" if command.startswith("brew") else "sudo "
-        say(f"For the browser tests install what is missing: {sudo}{command}")
+        say(f"For all tests install what is missing: {sudo}{command}")
         return
     say(f"Installing {names} ...")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

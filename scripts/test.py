@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 
-from . import test_tools, console, host
+from . import console, host, test_tools
 from .console import Problem, say
 
 TOOLS = ("pytest", "ruff", "mypy", "pocketsphinx")

@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import save_file
 
 from unitalking_core.config import AudioConfig, VideoConfig
-from unitalking_core.training.codecs import fit_audio_codec, fit_video_codec, textures
+from unitalking_core.latents import from_model_space, to_model_space
+from unitalking_core.training.codecs import fit_audio_codec, fit_video_codec, polish_video_decoder, textures
 from unitalking_core.training.config import CodecConfig
 from unitalking_core.training.corpus import CorpusError, read_clip_frames, read_clip_pixels, read_clip_sound, read_manifest
-from unitalking_core.training.latents import LatentsError, LatentStore, denormalise, encode_pictures, encode_sounds, normalise
+from unitalking_core.training.latents import LatentsError, LatentStore, encode_pictures, encode_sounds
 
 VIDEO = VideoConfig(codec="nano-video", channels=6, fps=24, width=32, height=32, options={"hidden": 8, "blocks": 1, "fine": 8})
 AUDIO = AudioConfig(codec="nano-audio", channels=6, sample_rate=16000, samples_per_token=640, options={"hidden": 16, "blocks": 1})
@@ -67,12 +68,12 @@ def test_store_round_trip_and_growth(corpus: Path, tmp_path: Path) -> None:
     assert [e.video is None for e in opened.entries] == [False, False, True] * 2
     for item, entry in zip(read_manifest(corpus), opened.entries, strict=True):
         with torch.no_grad():
-            sound = normalise(audio_codec.encode(read_clip_sound(corpus, item)), audio)[0]
+            sound = to_model_space(audio_codec.encode(read_clip_sound(corpus, item)), audio)[0]
         assert torch.allclose(opened.audio(entry), sound, atol=5e-3)
         assert opened.voice(entry).shape == (6, 32)
         if entry.video:
             with torch.no_grad():
-                picture = normalise(video_codec.encode(read_clip_frames(corpus, item)), video)[0]
+                picture = to_model_space(video_codec.encode(read_clip_frames(corpus, item)), video)[0]
             assert torch.allclose(opened.video(entry), picture, atol=5e-3)
     with pytest.raises(LatentsError, match="made by another codec"):
         encode_sounds(store, corpus, audio_codec, dataclasses.replace(audio, mean=(0.5,) * 6))
@@ -85,11 +86,22 @@ def test_fitted_statistics_describe_the_latents(corpus: Path) -> None:
     item = read_manifest(corpus)[0]
     with torch.no_grad():
         latent = video_codec.encode(read_clip_frames(corpus, item))
-    model = normalise(latent, video)
-    assert torch.allclose(denormalise(model, video), latent, atol=1e-4)
+    model = to_model_space(latent, video)
+    assert torch.allclose(from_model_space(model, video), latent, atol=1e-4)
     colours = torch.einsum("bcthw,cr->brthw", model, torch.tensor(video.preview[:-1])) + torch.tensor(video.preview[-1]).view(1, 3, 1, 1, 1)
     truth = torch.nn.functional.avg_pool3d(read_clip_frames(corpus, item)[:, :, ::4], (1, 16, 16))
     assert (colours - truth).abs().mean() < 0.5 * (truth - truth.mean((2, 3, 4), keepdim=True)).abs().mean()
+
+
+def test_polishing_the_decoder_leaves_what_was_encoded_valid(corpus: Path) -> None:
+    codec, video, _, _ = fit(corpus)
+    item = read_manifest(corpus)[0]
+    frames, pixels = read_clip_frames(corpus, item), read_clip_pixels(corpus, item)
+    assert frames is not None and pixels is not None
+    latent, decoded = codec.encode(frames), codec.decode(codec.encode(frames))
+    polish_video_decoder(codec, video, pixels[None], dataclasses.replace(QUICK, polish_steps=2), 0, lambda line: None)
+    assert torch.equal(codec.encode(frames), latent)
+    assert not torch.equal(codec.decode(latent), decoded)
 
 
 def test_a_missing_or_broken_manifest_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from training.toy import TALK, VOICE, toy_batches, toy_learner
 
 from unitalking_core.training.batches import Batch
-from unitalking_core.training.objective import Learner
+from unitalking_core.training.objective import Learner, motion_weights
 
 
 @pytest.fixture
@@ -61,3 +61,14 @@ def test_speech_alone_equals_the_transformer_with_all_conditions(tmp_path: Path,
     short = learner(batch).total
     learner._prepare_speech = learner.transformer.prepare
     assert short.item() == pytest.approx(learner(batch).total.item(), rel=1e-6)
+
+
+def test_motion_weighs_the_places_that_move(tmp_path: Path, learner: Learner) -> None:
+    video = torch.zeros(1, 2, 5, 2, 2)
+    video[0, :, :, 1, 0] = torch.randn(2, 5)
+    weight = motion_weights(video, 1.0)[0, 0, 0]
+    assert weight.mean().item() == pytest.approx(1.0)
+    assert weight[1, 0] > 4 * weight[0, 0]
+    assert torch.equal(motion_weights(torch.zeros(1, 2, 5, 2, 2), 1.0), torch.ones(1, 1, 1, 2, 2))
+    batch = batch_of("TI2AV", tmp_path)
+    assert learner(batch, motion=1.0).total.item() != pytest.approx(learner(batch).total.item(), rel=1e-4)

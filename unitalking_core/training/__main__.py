@@ -12,7 +12,7 @@ from .run import run
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m unitalking_core.training", description="Train a UniTalking model as a JSON file says.")
     parser.add_argument("config", help="training configuration, for example configs/nano/first_light.json")
-    parser.add_argument("--only", choices=("audio-codec", "video-codec"), help="learn this codec and stop")
+    parser.add_argument("--only", choices=("audio-codec", "video-codec", "video-decoder"), help="learn this part and stop")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     run(read_training_config(arguments.config), arguments.only)

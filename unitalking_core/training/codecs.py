@@ -20,6 +20,8 @@ from .config import CodecConfig
 
 LATENT_NOISE = 0.05
 """Noise on latents while decoders learn, in the model's space: what is generated is never exact."""
+MODEL_NOISE = 0.35
+"""The most noise while the decoder is polished."""
 LINEAR_SHARE = 0.02
 """Learning rate of the linear pair: principal components have small entries, which full steps would wreck."""
 TEXTURES = 0.3
@@ -48,14 +50,28 @@ def fit_video_codec(config: VideoConfig, clips: Tensor, training: CodecConfig, s
     def loss() -> Tensor:
         frames = next(windows)
         latent = codec.encode(frames)
-        rebuilt = codec.reconstruct(latent + LATENT_NOISE * scale * torch.randn(latent.shape, generator=generator))[:, :, codec.q - 1 :]
-        moving = frames.std(dim=2, keepdim=True).amax(1, keepdim=True)
-        weight = 1 + 20 * F.max_pool2d(moving.flatten(0, 1), 5, 1, 2)[:, None].clamp(max=0.4)
-        error = rebuilt - frames
-        return (weight * (error.abs() + 4 * error.square())).mean() / weight.mean()
+        return _picture_loss(codec, frames, latent + LATENT_NOISE * scale * torch.randn(latent.shape, generator=generator))
 
     _optimise(codec, loss, training.video_steps, training.lr, "video codec", log)
     return codec.eval(), _video_statistics(codec, config, windows)
+
+
+def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Tensor, training: CodecConfig, seed: int, log: Log) -> None:
+    """Go on with the decoder alone, in place, on latents as noisy as a young model's. What was encoded before stays valid."""
+    generator = torch.Generator().manual_seed(seed + 1)
+    windows = _windows(clips, generator, 1 + 3 * codec.q, training.video_batch)
+    scale = torch.tensor(config.std).view(1, -1, 1, 1, 1)
+    for module in (codec.project, codec.look):
+        module.requires_grad_(False)
+
+    def loss() -> Tensor:
+        frames = next(windows)
+        with torch.no_grad():
+            latent = codec.encode(frames)
+        amount = MODEL_NOISE * torch.rand(len(frames), 1, 1, 1, 1, generator=generator)
+        return _picture_loss(codec, frames, latent + amount * scale * torch.randn(latent.shape, generator=generator))
+
+    _optimise(codec, loss, training.polish_steps, training.lr, "video decoder", log)
 
 
 def fit_audio_codec(
@@ -130,6 +146,14 @@ def _windows(clips: Tensor, generator: torch.Generator, frames: int, batch: int)
         yield torch.stack(rows)
 
 
+def _picture_loss(codec: NanoVideoCodec, frames: Tensor, latent: Tensor) -> Tensor:
+    """How far the latent decodes from the frames; what moves weighs more."""
+    moving = frames.std(dim=2, keepdim=True).amax(1, keepdim=True)
+    weight = 1 + 20 * F.max_pool2d(moving.flatten(0, 1), 5, 1, 2)[:, None].clamp(max=0.4)
+    error = codec.reconstruct(latent)[:, :, codec.q - 1 :] - frames
+    return (weight * (error.abs() + 4 * error.square())).mean() / weight.mean()
+
+
 def _principal(project: nn.Linear, restore: nn.Linear, x: Tensor, whitening: float) -> None:
     """Set the linear pair to the principal components of x (N, P), partly whitened, with a variance of 1 on average over channels.
 
@@ -149,8 +173,9 @@ def _principal(project: nn.Linear, restore: nn.Linear, x: Tensor, whitening: flo
 
 
 def _optimise(module: NanoAudioCodec | NanoVideoCodec, loss: Callable[[], Tensor], steps: int, lr: float, name: str, log: Log) -> None:
-    linear = [*module.project.parameters(), *module.restore.parameters()]
-    rest = [p for name, p in module.named_parameters() if not name.startswith(("project.", "restore."))]
+    trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    linear = [p for name, p in trained.items() if name.startswith(("project.", "restore."))]
+    rest = [p for name, p in trained.items() if not name.startswith(("project.", "restore."))]
     groups = [{"params": rest, "share": 1.0}, {"params": linear, "share": LINEAR_SHARE}]
     optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
     total = 0.0

@@ -15,7 +15,8 @@ from ..config import ConfigError
 from ..presets import PRESETS
 from ..tasks import TASKS
 
-SCHEDULES = ("constant", "cosine", "linear")
+SCHEDULES = ("constant", "cosine", "linear", "late")
+"""Of the learning rate over a stage; "late" is constant first and falls to nothing over the last part."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class CodecConfig:
     video_clips: int = 300
     video_steps: int = 400
     video_batch: int = 8
+    polish_steps: int = 0
     audio_steps: int = 800
     audio_batch: int = 32
     lr: float = 1e-3
@@ -55,6 +57,8 @@ class Stage:
     clip: float = 1.0
     optimizer: str = "muon"
     weight_decay: float = 0.01
+    motion: float = 0.0
+    """Extra weight of the places of a clip that move, in units of its average motion: lips are a small part of a picture."""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.tasks) - set(TASKS))

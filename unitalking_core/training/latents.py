@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..codecs import AudioCodec, VideoCodec
 from ..config import AudioConfig, VideoConfig
+from ..latents import to_model_space
 from .corpus import Item, read_clip_frames, read_clip_sound, read_manifest, read_voice
 
 Place = tuple[int, tuple[int, ...]]
@@ -66,18 +67,6 @@ class LatentStore:
         return torch.from_numpy(self._data[name][offset : offset + math.prod(shape)].astype(np.float32)).view(shape)
 
 
-def normalise(latent: Tensor, config: VideoConfig | AudioConfig) -> Tensor:
-    """A codec's latent (B, C, ...) -> the model's space."""
-    shape = (1, -1, *[1] * (latent.ndim - 2))
-    return (latent - torch.tensor(config.mean).view(shape)) / torch.tensor(config.std).view(shape)
-
-
-def denormalise(latent: Tensor, config: VideoConfig | AudioConfig) -> Tensor:
-    """The model's space -> a codec's latent (B, C, ...)."""
-    shape = (1, -1, *[1] * (latent.ndim - 2))
-    return latent * torch.tensor(config.std).view(shape) + torch.tensor(config.mean).view(shape)
-
-
 @torch.no_grad()
 def encode_sounds(folder: Path, corpus: Path, codec: AudioCodec, config: AudioConfig) -> int:
     """Encode the recordings of the corpus that the store lacks; returns how many. Raises LatentsError for a store of another codec."""
@@ -88,8 +77,8 @@ def encode_sounds(folder: Path, corpus: Path, codec: AudioCodec, config: AudioCo
     with (folder / "audio.bin").open("ab") as file, (folder / "audio.jsonl").open("a", encoding="utf-8") as index:
         for item in new:
             if item.voice_file not in voices:
-                voices[item.voice_file] = _append(file, normalise(codec.encode(read_voice(corpus, item.voice_file)), config))
-            place = _append(file, normalise(codec.encode(read_clip_sound(corpus, item)), config))
+                voices[item.voice_file] = _append(file, to_model_space(codec.encode(read_voice(corpus, item.voice_file)), config))
+            place = _append(file, to_model_space(codec.encode(read_clip_sound(corpus, item)), config))
             names = {name: getattr(item, name) for name in ("id", "split", "text", "speaker", "voice_file")}
             _note(index, {**names, "audio": place, "voice": voices[item.voice_file]})
     return len(new)
@@ -103,7 +92,7 @@ def encode_pictures(folder: Path, corpus: Path, codec: VideoCodec, config: Video
     with (folder / "video.bin").open("ab") as file, (folder / "video.jsonl").open("a", encoding="utf-8") as index:
         for item in new:
             frames = read_clip_frames(corpus, item)
-            _note(index, {"id": item.id, "video": None if frames is None else _append(file, normalise(codec.encode(frames), config))})
+            _note(index, {"id": item.id, "video": None if frames is None else _append(file, to_model_space(codec.encode(frames), config))})
     return len(new)
 
 

@@ -17,6 +17,7 @@ from .attention import attend_by_products
 from .batches import Batch
 
 FIRST_GATE = 0.4
+MOST_MOTION = 8.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Learner(nn.Module):
         self.text_encoder = build_text_encoder(config.text, config.transformer.text_dim)
         initialise(self.transformer)
 
-    def forward(self, batch: Batch) -> Losses:
+    def forward(self, batch: Batch, motion: float = 0.0) -> Losses:
         longest = max(1, int(batch.lengths.max()))
         text = self.text_encoder(batch.ids[:, :longest], batch.lengths)
         text = F.pad(text, (0, 0, 0, batch.ids.shape[1] - longest))
@@ -55,7 +56,8 @@ class Learner(nn.Module):
             streams.append((batch.video, batch.video_noise, batch.video_mask))
         attend = attend_by_products if audio.device.type == "cpu" else plain_attend
         v_video, v_audio = self.transformer(video, audio, t_video, t_audio, conditions, batch.visibility, attend=attend)
-        parts = [_error(velocity, *stream) for velocity, stream in zip((v_audio, v_video), streams, strict=False)]
+        weights = (None, motion_weights(batch.video, motion) if batch.video is not None and motion else None)
+        parts = [_error(velocity, *stream, weight) for velocity, stream, weight in zip((v_audio, v_video), streams, weights, strict=False)]
         total = torch.stack([error.sum() / mask.sum().clamp(min=1) for error, mask in parts]).sum()
         rows = [error.detach().sum(1) / mask.sum(1).clamp(min=1) for error, mask in parts]
         return Losses(total, rows[1] if video is not None else None, rows[0])
@@ -82,7 +84,17 @@ def _mixed(data: Tensor, noise: Tensor, s: Tensor, mask: Tensor) -> Tensor:
     return interpolate(data, noise, level.reshape(len(data), 1, -1, *[1] * (data.ndim - 3)))
 
 
-def _error(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def motion_weights(video: Tensor, motion: float) -> Tensor:
+    """Weights (B, 1, 1, h, w), 1 on average over each picture: 1 + motion x the place's share of the clip's motion, then scaled."""
+    moving = video.var(dim=2).mean(1)
+    share = moving / moving.mean((1, 2), keepdim=True).clamp(min=1e-6)
+    weight = 1 + motion * share.clamp(max=MOST_MOTION)
+    return (weight / weight.mean((1, 2), keepdim=True))[:, None, None]
+
+
+def _error(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Squared errors per latent or token, 0 where given (B, L), and the mask."""
-    error = (velocity.float() - target(data, noise)).square().transpose(1, 2).flatten(2).mean(2)
-    return error * mask, mask
+    error = (velocity.float() - target(data, noise)).square()
+    if weight is not None:
+        error = error * weight
+    return error.transpose(1, 2).flatten(2).mean(2) * mask, mask

@@ -9,6 +9,8 @@ from torch import nn
 
 from .config import Stage
 
+LATE_PART = 0.55
+
 
 def build_optimizers(model: nn.Module, stage: Stage) -> list[torch.optim.Optimizer]:
     """Freeze what the stage does not train; Muon takes the matrices inside blocks, AdamW everything else.
@@ -41,4 +43,6 @@ def learning_rate(stage: Stage, step: int) -> float:
     done = step / stage.steps
     if stage.schedule == "cosine":
         return rate * 0.5 * (1 + math.cos(math.pi * done))
+    if stage.schedule == "late":
+        return rate * min(1.0, (1 - done) / LATE_PART)
     return rate * (1 - done) if stage.schedule == "linear" else rate

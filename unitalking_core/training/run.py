@@ -17,7 +17,7 @@ from ..config import AudioConfig, ModelConfig, VideoConfig
 from ..presets import PRESETS
 from ..tasks import TASKS, Given
 from .batches import HELD_OUT
-from .codecs import fit_audio_codec, fit_video_codec
+from .codecs import fit_audio_codec, fit_video_codec, polish_video_decoder
 from .config import Stage, TrainingConfig
 from .corpus import read_clip_pixels, read_clip_sound, read_manifest, read_voice
 from .latents import LatentStore, encode_pictures, encode_sounds
@@ -28,15 +28,21 @@ AUDIO_CODEC, VIDEO_CODEC = "audio_codec.safetensors", "video_codec.safetensors"
 
 
 def run(config: TrainingConfig, only: str | None = None) -> bool:
-    """Do what the configuration says, or what is left of it; `only` one of "audio-codec" and "video-codec" stops after learning it.
+    """Do what the configuration says, or what is left of it. False when the training was stopped before its end.
 
-    False when the training was stopped before its end.
+    `only` one of "audio-codec" and "video-codec" stops after learning it; "video-decoder" goes on with the decoder of a run that has one.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
     folder, corpus = Path(config.run), Path(config.corpus)
     if only == "video-codec":
         _video_codec(config)
+        return True
+    if only == "video-decoder":
+        codec, video = _video_codec(config)
+        polish_video_decoder(codec, video, _training_clips(config), config.codecs, config.seed, logger.info)
+        model = dataclasses.replace(PRESETS[config.model](), video=video)
+        checkpoint.save(folder / VIDEO_CODEC, model, {checkpoint.VIDEO_CODEC: codec.state_dict()})
         return True
     audio_codec, audio = _audio_codec(config)
     if only == "audio-codec":
@@ -89,14 +95,21 @@ def _video_codec(config: TrainingConfig) -> tuple[NanoVideoCodec, VideoConfig]:
         codec = NanoVideoCodec(model.video)
         checkpoint.load_into(codec, state, "video codec")
         return codec.eval(), model.video
-    corpus = Path(config.corpus)
-    items = [item for item in read_manifest(corpus) if item.split != HELD_OUT]
-    clips = [frames for item in items[: 2 * config.codecs.video_clips] if (frames := read_clip_pixels(corpus, item)) is not None]
-    clips = clips[: config.codecs.video_clips]
-    logger.info("video codec: %d clips", len(clips))
-    codec, video = fit_video_codec(model.video, torch.stack(clips), config.codecs, config.seed, logger.info)
+    codec, video = fit_video_codec(model.video, _training_clips(config), config.codecs, config.seed, logger.info)
     checkpoint.save(path, dataclasses.replace(model, video=video), {checkpoint.VIDEO_CODEC: codec.state_dict()})
     return codec, video
+
+
+def _training_clips(config: TrainingConfig) -> Tensor:
+    """Frames (N, F, H, W, 3) uint8 of the first clips of the corpus that are not held out."""
+    corpus, clips = Path(config.corpus), []
+    for item in read_manifest(corpus):
+        if item.split != HELD_OUT and (pixels := read_clip_pixels(corpus, item)) is not None:
+            clips.append(pixels)
+        if len(clips) == config.codecs.video_clips:
+            break
+    logger.info("video codec: %d clips", len(clips))
+    return torch.stack(clips)
 
 
 def _read(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:

@@ -16,9 +16,9 @@ from torch import Tensor
 from ..conditions.voice import fit_voice_tokens
 from ..flow import sample_euler, uniform_sigmas
 from ..generate import Pipeline
+from ..latents import from_model_space, to_model_space
 from ..tasks import TASKS, Condition
 from .corpus import Item, read_clip_frames, read_clip_sound, read_manifest, read_voice
-from .latents import denormalise, normalise
 
 
 @torch.no_grad()
@@ -77,14 +77,14 @@ def sample_item(
     """(frames, waveform) as generated, then (frames, waveform) of the truth through the codecs."""
     config = pipeline.config
     frames, sound = read_clip_frames(corpus, item), read_clip_sound(corpus, item)
-    audio = normalise(pipeline.audio_codec.encode(sound), config.audio)
-    voice = normalise(pipeline.audio_codec.encode(read_voice(corpus, item.voice_file)), config.audio)
-    video = None if frames is None else normalise(pipeline.video_codec.encode(frames), config.video)
+    audio = to_model_space(pipeline.audio_codec.encode(sound), config.audio)
+    voice = to_model_space(pipeline.audio_codec.encode(read_voice(corpus, item.voice_file)), config.audio)
+    video = None if frames is None else to_model_space(pipeline.video_codec.encode(frames), config.video)
     made = sample(pipeline, task, item.text, video, audio, voice, steps=steps, text_scale=text_scale, seed=seed)
 
     def decode(picture: Tensor | None, speech: Tensor) -> tuple[Tensor | None, Tensor]:
-        shown = None if picture is None else pipeline.video_codec.decode(denormalise(picture, config.video))[0]
-        return shown, pipeline.audio_codec.decode(denormalise(speech, config.audio))[0, 0]
+        shown = None if picture is None else pipeline.video_codec.decode(from_model_space(picture, config.video))[0]
+        return shown, pipeline.audio_codec.decode(from_model_space(speech, config.audio))[0, 0]
 
     return *decode(*made), *decode(video, audio)
 

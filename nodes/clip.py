@@ -34,7 +34,7 @@ def _length_and_size() -> list[io.Input]:
 
 def _side(name: str) -> io.Int.Input:
     tooltip = "Pixels; 0 takes the size the model was trained on."
-    return io.Int.Input(name, default=0, min=0, max=4096, step=16, advanced=True, tooltip=tooltip)
+    return io.Int.Input(name, default=0, min=0, max=4096, step=32, advanced=True, tooltip=tooltip)
 
 
 def _size(config: ModelConfig, width: int, height: int) -> tuple[int, int]:
@@ -102,5 +102,6 @@ class UniTalkingEmptyClip(io.ComfyNode):
     def execute(cls, model: Any, seconds: float, width: int, height: int) -> io.NodeOutput:
         config = model_config(model)
         clip = config.timeline.clip(seconds)
-        say(cls, clip.describe(seconds))
-        return io.NodeOutput(clip_latent(config, clip, *_size(config, width, height)))
+        size = _size(config, width, height)
+        say(cls, f"{size[0]}x{size[1]}\n{clip.describe(seconds)}")
+        return io.NodeOutput(clip_latent(config, clip, *size))

@@ -13,12 +13,11 @@ import torch
 from comfy_api.latest import Input, InputImpl, Types
 from torch import Tensor
 
+from ..unitalking_core.generate import LATENTS_PER_CHUNK
 from ..unitalking_core.media import Encoding, write_clip
 from ..unitalking_core.timeline import Clip
 from .codecs import AudioVAE, VideoVAE
 from .metadata import as_text
-
-LATENTS_PER_CHUNK = 4
 
 
 class ClipVideo(Input.Video):

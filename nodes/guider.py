@@ -44,7 +44,7 @@ class UniTalkingGuider(comfy.samplers.CFGGuider):
         voice = voice_of(positive)
         if voice is not None and voice_of(negative) is None:
             negative = with_voice(negative, voice)
-        self.guidance = guidance if voice is not None else replace(guidance, voice=1.0)
+        self.guidance = guidance if voice is not None else guidance.without_voice()
         self.inner_set_conds({"positive": positive, "negative": negative, "no_voice": without_voice(positive), "apart": positive})
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: dict | None = None, seed: int | None = None) -> Tensor:

@@ -82,6 +82,8 @@ def prepare_prompt() -> tuple[Prompt, dict[str, Path]]:
     if os.environ.get("TEXT"):
         own_media = os.environ.get("PORTRAIT") or os.environ.get("VOICE")
         workflow.set_text(prompt, os.environ["TEXT"], keep_description=not own_media)
+    elif os.environ.get("PORTRAIT") or os.environ.get("VOICE"):
+        say("Note: without TEXT= the workflow's own sentence and description of a person are used.")
     seed = os.environ.get("SEED")
     if seed:
         if not seed.isdigit():
@@ -106,6 +108,9 @@ def clip_of(run: Run, base: Path, client: ComfyClient) -> Path:
     if not out:
         return base / files[0].get("type", "output") / files[0].get("subfolder", "") / files[0]["filename"]
     target = Path(out).expanduser().resolve()
+    saved = Path(files[0]["filename"]).suffix
+    if target.suffix.lower() != saved:
+        raise Problem(f"OUT={out}: the clip is a {saved} file, give it a name that ends so. It lies in {base}.")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(client.view(files[0]))
     return target

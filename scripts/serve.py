@@ -23,7 +23,7 @@ def serve() -> int:
     started = time.monotonic()
     try:
         server.start(waiting=lambda: status(f"  {'.' * (1 + int(2 * (time.monotonic() - started)))}"))
-        say(f"ComfyUI is open at {server.url} (Ctrl-C stops it).\nTemplates: Workflow > Browse Templates > {host.PACK}")
+        say(f"ComfyUI is open at {server.url} (Ctrl-C stops it).\nOpen Templates in its menu and choose {host.PACK}.")
         say(f"Its files are in {place.base}, its log is {server.log_path}.")
         while server.running:
             time.sleep(1)

@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 
 class WebSocket:

@@ -51,11 +51,14 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
 def _generate(options: argparse.Namespace) -> None:
     from .flow import Guidance
     from .generate import Pipeline
-    from .media import write_clip
+    from .media import Encoding, write_clip
     from .reading import read_audio, read_image
 
+    encoding = Encoding.for_path(options.out)
+    if options.steps is not None and options.steps < 1:
+        raise ValueError(f"at least one step is needed, got --steps {options.steps}")
     started = time.perf_counter()
-    pipeline = Pipeline.load(options.checkpoint, options.device)
+    pipeline = Pipeline.load(options.checkpoint, _device(options.device))
     text = pipeline.config.sampling.text_scale if options.text_scale is None else options.text_scale
     clip = pipeline.generate(
         options.text,
@@ -73,8 +76,19 @@ def _generate(options: argparse.Namespace) -> None:
         clip.waveform,
         fps=clip.clip.timeline.exact_fps,
         sample_rate=clip.clip.timeline.sample_rate,
+        encoding=encoding,
     )
     print(f"{options.out}: {clip.clip.describe(options.seconds)}, made in {time.perf_counter() - started:.1f} s")
+
+
+def _device(name: str) -> str:
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"this torch cannot use the device '{name}'") from error
+    return name
 
 
 def _add_info(commands: argparse._SubParsersAction) -> None:

@@ -1,4 +1,4 @@
-"""What a model is: frozen dataclasses, the presets, and their way to and from safetensors metadata.
+"""What a model is: frozen dataclasses, and their way to and from safetensors metadata.
 
 A configuration names everything a checkpoint's tensors do not say by themselves: geometry of both streams, the codecs, the
 latent statistics, frame and token rates, and the sampling settings the model was trained for.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -102,7 +102,7 @@ class Pipeline:
         heard = None if voice is None else self._encode_voice(*voice)
         guidance = guidance or Guidance(settings.text_scale, settings.text_scale)
         if heard is None:
-            guidance = replace(guidance, voice=1.0)
+            guidance = guidance.without_voice()
         task = task_for(portrait=first is not None, voice=heard is not None)
 
         video, audio = self._noise(clip, width, height, seed)

@@ -92,7 +92,7 @@ def visibility_of(video_generates: bool, audio_generates: bool) -> Visibility:
 
 
 def task_for(*, portrait: bool, voice: bool, text: bool = True) -> Task:
-    """The generating task (both streams made) for the conditions at hand."""
+    """The generating task (both streams made) for the conditions at hand. Raises ValueError where the table has none."""
     present = {c for c, here in ((_TEXT, text), (_PORTRAIT, portrait), (_VOICE, voice)) if here}
     for task in TASKS.values():
         if task.conditions == present and task.audio is Given.NOTHING and task.video in (Given.NOTHING, Given.FIRST_FRAME):

@@ -36,7 +36,7 @@ def test_every_odd_length_snaps_down_to_the_grid(frames: int) -> None:
 
 
 def test_known_lengths() -> None:
-    """121 frames at 24 fps: 31 video latents; 157 audio tokens at 31.25/s (facts on Ovi), 218 at 43.066/s."""
+    """121 frames at 24 fps: 31 video latents; 158 audio tokens at 31.25/s (157.55 rounded up), 218 at 43.066/s."""
     clip = timeline(24, 16000, 512).clip_of_frames(121)
     assert (clip.video_latents, timeline(24, 16000, 512).clip_of_frames(121).audio_tokens) == (31, 158)
     assert clip.samples == round(121 / 24 * 16000)

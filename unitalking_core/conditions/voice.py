@@ -13,7 +13,7 @@ import torchaudio
 from torch import Tensor
 
 ACTIVE_RMS = 0.075
-"""Loudness of speech, measured over its active samples; the training corpus has the same."""
+"""Loudness of speech, measured over its active samples; the training corpus takes it from here."""
 ACTIVE_ABOVE_PEAK = 0.05
 SHORTEST_SECONDS = 0.5
 COMFORTABLE_SECONDS = 2.5

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..conditions.voice import ACTIVE_ABOVE_PEAK, ACTIVE_RMS
 from .visemes import Phone
 
 SAMPLE_RATE = 16000
-ACTIVE_RMS = 0.075
 
 INSTALL = {
     "flite": ("flite", "apt-get install flite"),
@@ -111,16 +111,6 @@ def read_wav(path: Path) -> np.ndarray:
     import torchaudio
 
     return torchaudio.functional.resample(torch.from_numpy(signal), rate, SAMPLE_RATE).numpy()
-
-
-def write_wav(path: Path, waveform: np.ndarray) -> None:
-    """Write float (N,) in -1..1 or int16 (N,) as a mono PCM16 wav file at SAMPLE_RATE."""
-    samples = waveform if waveform.dtype == np.int16 else to_int16(waveform)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(samples.astype("<i2").tobytes())
 
 
 def to_int16(waveform: np.ndarray) -> np.ndarray:
@@ -216,7 +206,7 @@ def utter(speaker: Speaker, text: str, rate: float | None = None) -> tuple[np.nd
     speech[: len(fade)] *= fade
     speech[-len(fade) :] *= fade[::-1]
     level = np.abs(speech)
-    active = speech[level > 0.05 * level.max()]
+    active = speech[level > ACTIVE_ABOVE_PEAK * level.max()]
     speech *= ACTIVE_RMS / max(float(np.sqrt(np.mean(active**2))), 1e-6)
     peak = float(np.abs(speech).max())
     if peak > 0.95:

@@ -52,16 +52,23 @@ def _fingerprint(base: Path, requirements: list[Path], tools: tuple[str, ...]) -
     return digest.hexdigest()
 
 
+def _can(python: Path, code: str) -> bool:
+    return subprocess.run([str(python), "-c", code], capture_output=True).returncode == 0
+
+
 def _create(folder: Path, base: Path, parent: Path | None) -> None:
-    able = subprocess.run([str(base), "-c", "import ensurepip, venv"], capture_output=True)
-    if able.returncode:
+    own_pip = _can(base, "import ensurepip, venv")
+    if not own_pip and not _can(base, "import pip, venv"):  # Debian's Python comes without ensurepip; its pip can fill in
         minor = ".".join(map(str, sys.version_info[:2])) if parent is None else "3"
         raise Problem(f"{base} cannot make virtual environments.\nOn Debian and Ubuntu: sudo apt install python{minor}-venv")
     folder.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder.parent).free
     if parent is None and free < DISK_BYTES:
         raise Problem(f"{free / 2**30:.1f} GB are free in {folder.parent}; the environment needs {DISK_BYTES / 2**30:.0f} GB.")
-    made = subprocess.run([str(base), "-m", "venv", str(folder)], capture_output=True, text=True)
+    made = subprocess.run([str(base), "-m", "venv", *([] if own_pip else ["--without-pip"]), str(folder)], capture_output=True, text=True)
+    if not made.returncode and not own_pip:
+        command = [str(base), "-m", "pip", "--python", str(python_of(folder)), "install", "pip"]
+        made = subprocess.run(command, capture_output=True, text=True)
     if made.returncode:
         shutil.rmtree(folder, ignore_errors=True)
         raise Problem(f"the environment could not be made:\n{(made.stdout + made.stderr).strip()}")

@@ -16,24 +16,15 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ..unitalking_core.transformer import Conditions
+from ..unitalking_core.transformer import PreparedConditions
 
 
 @dataclass
 class Run:
-    """`shapes`: one per stream, batch included. `prepared`: conditions by model and rows of the batch."""
+    """`shapes`: one per stream, batch included. `prepared`: text and voice made ready, by rows of the batch."""
 
     shapes: list[tuple[int, ...]]
-    prepared: dict[tuple, Conditions] = field(default_factory=dict)
-
-    def conditions(self, model: Any, rows: tuple, prepare: Callable[[], Conditions]) -> Conditions:
-        """What `prepare` makes, kept for these rows of the batch; entries that hold some of the rows in another grouping are dropped."""
-        key = (id(model), *rows)
-        if key not in self.prepared:
-            for other in [k for k in self.prepared if k[0] == key[0] and set(k[1:]) & set(rows)]:
-                del self.prepared[other]
-            self.prepared[key] = prepare()
-        return self.prepared[key]
+    prepared: PreparedConditions = field(default_factory=PreparedConditions)
 
     def split(self, packed: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Packed (or a single stream's) latent -> video (B, C, T, h, w) and audio (B, C, La); None for an absent stream."""

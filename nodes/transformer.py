@@ -62,8 +62,8 @@ class HostTransformer(UniTalkingTransformer):
         run: Run | None = options.get(RUN_OPTION)
         if run is None:
             return self.prepare(text, voice, gate)
-        rows = (text.device, text.shape[0], *options.get("uuids", ()))
-        return run.conditions(self, rows, lambda: self.prepare(text, voice, gate))
+        owner = (id(self), text.device, text.shape[0] // max(1, len(options.get("uuids", ()))))
+        return run.prepared.get(owner, options.get("uuids", ()), lambda: self.prepare(text, voice, gate))
 
     def _visibility(self, rows: int, allowed: Visibility, options: dict) -> Visibility | list[Visibility]:
         chunks = options.get("cond_or_uncond", [])

@@ -8,7 +8,7 @@ from tiny import tiny_model
 from torch import Tensor
 
 from unitalking_core.tasks import APART, AUDIO_FOLLOWS, JOINT, TASKS, Visibility, task_for, visibility_of
-from unitalking_core.transformer import UniTalkingTransformer
+from unitalking_core.transformer import PreparedConditions, UniTalkingTransformer
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +144,37 @@ def test_a_start_shifts_the_sound_on_the_videos_clock(model: UniTalkingTransform
     assert (plain[1] - shifted[1]).abs().max() > 1e-4
     torch.testing.assert_close(alone[0], alone[1], atol=1e-5, rtol=1e-4)
     assert model.timeline.audio_positions(2, 1.0)[1] == pytest.approx(1 + model.timeline.audio_positions(2)[1])
+
+
+def test_a_model_that_has_sampled_can_be_trained() -> None:
+    """Tables made under inference_mode must not come into the way of gradients."""
+    model, x, t = tiny_model(), inputs(), torch.full((1,), 500.0)
+    with torch.inference_mode():
+        model(x["video"], x["audio"], t, t, model.prepare(x["text"]))
+    video, audio = model(x["video"], x["audio"], t, t, model.prepare(x["text"]))
+    (video.square().sum() + audio.square().sum()).backward()
+    assert all(p.grad is not None for p in model.blocks[0].self_attn.parameters())
+
+
+def test_prepared_conditions_are_kept_for_each_grouping_of_rows(model: UniTalkingTransformer) -> None:
+    """Passes that run one by one keep one entry each and never prepare twice; another grouping of the same rows replaces them."""
+    kept, made, x = PreparedConditions(), [], inputs()
+
+    def get(*rows: str) -> object:
+        return kept.get("owner", rows, lambda: made.append(rows) or model.prepare(x["text"]))
+
+    for _ in range(3):
+        assert get("positive") is get("positive")
+        get("negative")
+    assert made == [("positive",), ("negative",)]
+    get("positive", "negative")
+    assert len(kept) == 1
+    get("positive")
+    assert (len(kept), len(made)) == (1, 4)
+    kept.get("another model", ("positive",), lambda: model.prepare(x["text"]))
+    assert len(kept) == 2
+    get()
+    assert len(kept) == 2
 
 
 def test_a_latent_without_its_timestep_is_refused(model: UniTalkingTransformer) -> None:

@@ -130,7 +130,8 @@ class UniTalkingTransformer(Stream):
             width = self.config.dim // self.config.heads
             is_audio = stream.patch is None
             angles = audio_angles(self.timeline.audio_positions(grid[0], start), width) if is_audio else video_angles(grid, width)
-            self._rope[key] = tables(angles, device)
+            with torch.inference_mode(False):  # the tables outlive a run without gradients and may serve one with them
+                self._rope[key] = tables(angles.clone(), device)
         return self._rope[key]
 
     def _step(

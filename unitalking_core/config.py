@@ -35,8 +35,13 @@ class TransformerConfig:
     video_patch: tuple[int, int, int] = (1, 2, 2)
     audio_kernel: int = 1
     eps: float = 1e-6
+    predicts: str = "velocity"
+    """What the heads give: "velocity" (as Wan's), or "data", which the model turns into the velocity itself. A token of more values than
+    the width can carry (nano: 160 in 192) leaves no room to pass its noise through to the output (Li and He, arXiv 2511.13720)."""
 
     def __post_init__(self) -> None:
+        if self.predicts not in ("velocity", "data"):
+            raise ConfigError(f"a model predicts 'velocity' or 'data', not '{self.predicts}'")
         if self.dim % self.heads or (self.dim // self.heads) % 2:
             raise ConfigError(f"width {self.dim} does not split into {self.heads} heads of even size")
         if self.audio_kernel % 2 == 0:

@@ -22,6 +22,10 @@ from .rope import audio_angles, tables, video_angles
 from .stream import Block, Stream, gated, modulate
 
 
+LEAST_NOISE = 0.05
+"""Below this level a predicted datum is turned into a velocity as if it were at it: the quotient would only enlarge errors."""
+
+
 class Conditions(NamedTuple):
     """Text and voice made ready for every block of both streams; constant over a run. Make it with `prepare`."""
 
@@ -33,7 +37,7 @@ class Conditions(NamedTuple):
 class StreamState(NamedTuple):
     """One stream as it enters the blocks: tokens (B, L, D), block modulation e (B, G, 6, D), RoPE tables (L, d/2).
 
-    What the head needs after them: its own modulation (B, G, D), the token grid, and the latent's shape before padding.
+    What the head needs after them: its own modulation (B, G, D), the token grid, and what came in: the latent and its timesteps (B, G).
     """
 
     x: Tensor
@@ -41,7 +45,8 @@ class StreamState(NamedTuple):
     rope: tuple[Tensor, Tensor]
     head_e: Tensor
     grid: tuple[int, ...]
-    shape: torch.Size
+    latent: Tensor
+    t: Tensor
 
 
 RunBlock = Callable[[int, Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]], Tensor | None, Tensor | None], Any]
@@ -102,9 +107,9 @@ class UniTalkingTransformer(Stream):
             v_tokens, a_tokens = step(v_tokens, a_tokens) if run_block is None else run_block(i, step, v_tokens, a_tokens)
         out_video = out_audio = None
         if v is not None and v_tokens is not None:
-            out_video = self.unembed(v_tokens, v.head_e, v.grid)[..., : v.shape[-2], : v.shape[-1]]
+            out_video = self._leave(self, v_tokens, v)
         if a is not None and a_tokens is not None:
-            out_audio = self.audio.unembed(a_tokens, a.head_e, a.grid)
+            out_audio = self._leave(self.audio, a_tokens, a)
         return out_video, out_audio
 
     def _enter(self, stream: Stream, latent: Tensor | None, t: Tensor | None, start: float) -> StreamState | None:
@@ -112,7 +117,7 @@ class UniTalkingTransformer(Stream):
             return None
         if t is None:
             raise ValueError("a latent came without its timestep: give t_video with video and t_audio with audio")
-        shape = latent.shape
+        given = latent
         if stream.patch is not None:
             _, ph, pw = stream.patch
             latent = F.pad(latent, (0, -latent.shape[-1] % pw, 0, -latent.shape[-2] % ph))
@@ -120,7 +125,20 @@ class UniTalkingTransformer(Stream):
         e, projected = stream.embed_time(t, x.dtype)
         if x.shape[1] % e.shape[1]:
             raise ValueError(f"{e.shape[1]} timesteps do not divide {x.shape[1]} tokens into equal groups")
-        return StreamState(x, projected, self._rope_tables(stream, grid, start, x.device), e, grid, shape)
+        return StreamState(x, projected, self._rope_tables(stream, grid, start, x.device), e, grid, given, t.reshape(len(t), -1))
+
+    def _leave(self, stream: Stream, tokens: Tensor, state: StreamState) -> Tensor:
+        """The velocity, in the shape and type of the latent that came in."""
+        sizes = state.latent.shape[2:]
+        out = stream.unembed(tokens, state.head_e, state.grid)[(..., *(slice(n) for n in sizes))]
+        if self.config.predicts == "velocity":
+            return out
+        level = (state.t / 1000).clamp(min=LEAST_NOISE)
+        level = level.repeat_interleave(tokens.shape[1] // level.shape[1], dim=1).unflatten(1, state.grid)
+        for axis, cells in enumerate(stream.patch or ()):
+            level = level.repeat_interleave(cells, dim=1 + axis)
+        level = level[(..., *(slice(n) for n in sizes))].unsqueeze(1)
+        return ((state.latent.float() - out.float()) / level).to(state.latent.dtype)
 
     def _rope_tables(self, stream: Stream, grid: tuple[int, ...], start: float, device: torch.device) -> tuple[Tensor, Tensor]:
         key = (grid, start, device)

@@ -36,12 +36,13 @@ class TransformerConfig:
     audio_kernel: int = 1
     eps: float = 1e-6
     predicts: str = "velocity"
-    """What the heads give: "velocity" (as Wan's), or "data", which the model turns into the velocity itself. A token of more values than
-    the width can carry (nano: 160 in 192) leaves no room to pass its noise through to the output (Li and He, arXiv 2511.13720)."""
+    """What the heads give: "velocity" (as Wan's), or "residual": what is left of the velocity after the best linear guess from the noisy
+    latent and, where it is given, the first picture. Where a token has nearly as many values as the width (nano: 160 in 192), passing them
+    through takes all the room."""
 
     def __post_init__(self) -> None:
-        if self.predicts not in ("velocity", "data"):
-            raise ConfigError(f"a model predicts 'velocity' or 'data', not '{self.predicts}'")
+        if self.predicts not in ("velocity", "residual"):
+            raise ConfigError(f"a model predicts 'velocity' or 'residual', not '{self.predicts}'")
         if self.dim % self.heads or (self.dim // self.heads) % 2:
             raise ConfigError(f"width {self.dim} does not split into {self.heads} heads of even size")
         if self.audio_kernel % 2 == 0:
@@ -61,6 +62,8 @@ class VideoConfig:
     temporal_stride: int = 4
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    change: float = 1.0
+    """How far later latents are from the clip's first one, in model space: read by models that predict residuals."""
     preview: tuple[tuple[float, float, float], ...] = ()
     """Linear latent -> RGB in [-1, 1] for step previews: one row per channel, in model space, then one row of biases."""
     options: Mapping[str, Any] = field(default_factory=dict)

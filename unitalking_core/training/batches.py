@@ -28,7 +28,7 @@ SHORTEST_VOICE = 0.5
 class Batch:
     """video (B, C, T, h, w) and its noise, or None; audio (B, C, La) and its noise; ids (B, Lt), lengths (B,); voice (B, C, Lr), gate (B,).
 
-    s (B,) is the noise level of each row.
+    s (B,) is the noise level of each row; mouth (B, h, w) how much of each cell of the video latent is mouth, 0 where that is not known.
     """
 
     tasks: tuple[str, ...]
@@ -43,6 +43,7 @@ class Batch:
     voice: Tensor
     gate: Tensor
     s: Tensor
+    mouth: Tensor | None
     visibility: tuple[Visibility, ...]
 
 
@@ -101,6 +102,7 @@ class Batches:
             voice=torch.cat([row[1] for row in rows]),
             gate=torch.tensor([row[2] for row in rows]),
             s=shift((torch.arange(len(tasks)) + torch.rand(len(tasks), generator=generator)) / len(tasks), self.stage.shift),
+            mouth=None if video is None else torch.stack([covered(e.mouth_box, *video.shape[-2:]) for e in entries]),
             visibility=tuple(APART if rng.random() < self.stage.drop_cross else task.visibility for task in tasks),
         )
 
@@ -130,6 +132,19 @@ class Batches:
             fit_voice_tokens(voice[None, :, start : start + length], self.voice_tokens),
             float(voiced),
         )
+
+
+def covered(box: tuple[float, float, float, float] | None, height: int, width: int) -> Tensor:
+    """(height, width): the part of each cell of a grid over the picture that lies in a box of left, top, right, bottom in 0..1."""
+    if box is None:
+        return torch.zeros(height, width)
+    left, top, right, bottom = box
+
+    def along(first: float, last: float, cells: int) -> Tensor:
+        start = torch.arange(cells, dtype=torch.float32)
+        return ((start + 1).clamp(max=last * cells) - start.clamp(min=first * cells)).clamp(min=0)
+
+    return along(top, bottom, height)[:, None] * along(left, right, width)[None]
 
 
 def _same_length(entries: list[Entry], place: Callable[[Entry], Place | None]) -> list[Entry]:

@@ -59,6 +59,8 @@ class Stage:
     weight_decay: float = 0.01
     motion: float = 0.0
     """Extra weight of the places of a clip that move, in units of its average motion: lips are a small part of a picture."""
+    mouth: float = 0.0
+    """Extra weight of the mouth, where the corpus says where it is."""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.tasks) - set(TASKS))

@@ -13,6 +13,7 @@ from ..config import ModelConfig
 from ..flow import interpolate, target
 from ..transformer import UniTalkingTransformer
 from ..transformer.operations import attend as plain_attend
+from ..transformer.residual import loss_weight
 from .attention import attend_by_products
 from .batches import Batch
 
@@ -36,9 +37,10 @@ class Learner(nn.Module):
         super().__init__()
         self.transformer = UniTalkingTransformer(config)
         self.text_encoder = build_text_encoder(config.text, config.transformer.text_dim)
+        self.config = config
         initialise(self.transformer)
 
-    def forward(self, batch: Batch, motion: float = 0.0) -> Losses:
+    def forward(self, batch: Batch, motion: float = 0.0, mouth: float = 0.0) -> Losses:
         longest = max(1, int(batch.lengths.max()))
         text = self.text_encoder(batch.ids[:, :longest], batch.lengths)
         text = F.pad(text, (0, 0, 0, batch.ids.shape[1] - longest))
@@ -56,11 +58,19 @@ class Learner(nn.Module):
             streams.append((batch.video, batch.video_noise, batch.video_mask))
         attend = attend_by_products if audio.device.type == "cpu" else plain_attend
         v_video, v_audio = self.transformer(video, audio, t_video, t_audio, conditions, batch.visibility, attend=attend)
-        weights = (None, motion_weights(batch.video, motion) if batch.video is not None and motion else None)
-        parts = [_error(velocity, *stream, weight) for velocity, stream, weight in zip((v_audio, v_video), streams, weights, strict=False)]
+        places = None if batch.video is None else place_weights(batch, motion, mouth)
+        pairs = zip((v_audio, v_video), streams, (None, places), (False, True), strict=False)
+        parts = [_error(velocity, *stream, weight, self._levels(s, stream[2], seen)) for velocity, stream, weight, seen in pairs]
         total = torch.stack([error.sum() / mask.sum().clamp(min=1) for error, mask in parts]).sum()
         rows = [error.detach().sum(1) / mask.sum(1).clamp(min=1) for error, mask in parts]
         return Losses(total, rows[1] if video is not None else None, rows[0])
+
+    def _levels(self, s: Tensor, mask: Tensor, is_video: bool) -> Tensor:
+        """Weights (B, 1) of squared velocity errors by noise level: those of models that predict residuals count by what the heads gave."""
+        if self.config.transformer.predicts == "velocity":
+            return torch.ones_like(s[:, None])
+        given = (mask[:, 0] == 0) & is_video
+        return loss_weight(s, torch.where(given, self.config.video.change, 1.0))[:, None]
 
 
 def initialise(transformer: UniTalkingTransformer) -> None:
@@ -84,17 +94,19 @@ def _mixed(data: Tensor, noise: Tensor, s: Tensor, mask: Tensor) -> Tensor:
     return interpolate(data, noise, level.reshape(len(data), 1, -1, *[1] * (data.ndim - 3)))
 
 
-def motion_weights(video: Tensor, motion: float) -> Tensor:
-    """Weights (B, 1, 1, h, w), 1 on average over each picture: 1 + motion x the place's share of the clip's motion, then scaled."""
-    moving = video.var(dim=2).mean(1)
+def place_weights(batch: Batch, motion: float, mouth: float) -> Tensor:
+    """Weights (B, 1, 1, h, w), 1 on average over each picture: 1 + motion x the place's share of the clip's motion + mouth x its part
+    of the mouth, then scaled."""
+    assert batch.video is not None and batch.mouth is not None
+    moving = batch.video.var(dim=2).mean(1)
     share = moving / moving.mean((1, 2), keepdim=True).clamp(min=1e-6)
-    weight = 1 + motion * share.clamp(max=MOST_MOTION)
+    weight = 1 + motion * share.clamp(max=MOST_MOTION) + mouth * batch.mouth
     return (weight / weight.mean((1, 2), keepdim=True))[:, None, None]
 
 
-def _error(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Squared errors per latent or token, 0 where given (B, L), and the mask."""
+def _error(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor, weight: Tensor | None, level: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared errors per latent or token, 0 where given (B, L), and the mask; `weight` of places, `level` (B, 1) of rows."""
     error = (velocity.float() - target(data, noise)).square()
     if weight is not None:
         error = error * weight
-    return error.transpose(1, 2).flatten(2).mean(2) * mask, mask
+    return error.transpose(1, 2).flatten(2).mean(2) * mask * level, mask

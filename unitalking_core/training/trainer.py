@@ -102,7 +102,7 @@ class Trainer:
         return True
 
     def _step(self, model: torch.nn.Module, optimizers: list, stage: Stage, batch: Batch, step: int) -> Losses:
-        losses = model(_to(batch, self.accelerator.device), stage.motion)
+        losses = model(_to(batch, self.accelerator.device), stage.motion, stage.mouth)
         self.accelerator.backward(losses.total)
         self.accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], stage.clip)
         for optimizer in optimizers:

@@ -102,10 +102,13 @@ class Stream(nn.Module):
         self.blocks = nn.ModuleList(layers)  # type: ignore[assignment]  # torch's stubs know a list of Modules only
         self.head = Head(dim, channels * math.prod(patch or (1,)), config.eps, operations, **factory)
 
-    def embed(self, latent: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        """Latent (B, C, T, h, w) or (B, C, La) -> tokens (B, L, D) and their grid."""
-        tokens = self.patch_embedding(latent)
-        return tokens.flatten(2).transpose(1, 2), tuple(tokens.shape[2:])
+    def grid(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The token grid of a latent of this shape (B, C, T, h, w) or (B, C, La)."""
+        return tuple(n // cells for n, cells in zip(shape[2:], self.patch or (1,), strict=True))
+
+    def embed(self, latent: Tensor) -> Tensor:
+        """Latent (B, C, T, h, w) or (B, C, La) -> tokens (B, L, D)."""
+        return self.patch_embedding(latent).flatten(2).transpose(1, 2)
 
     def embed_conditions(self, text: Tensor, voice: Tensor | None) -> list[ConditionKV]:
         """Text (B, Lt, text_dim) and voice (B, Ca, Lr) -> keys and values for every block."""

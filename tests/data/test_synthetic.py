@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from unitalking_core.data import speech
+from unitalking_core.data import engines, speech
 from unitalking_core.data.sentences import split_of
 from unitalking_core.data.speech import SPEAKERS, SpeechError, align, available_speakers, say, utter
 from unitalking_core.data.synthetic import Corpus, jobs, prepare
@@ -118,7 +118,8 @@ def test_held_out_clips_are_spread_and_come_first() -> None:
 
 
 def test_missing_engines_say_how_to_install_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(speech.shutil, "which", lambda program: None)
+    monkeypatch.setattr(engines.shutil, "which", lambda program: None)
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda module: None)
     with pytest.raises(SpeechError, match="apt-get install flite"):
         prepare(tmp_path, 1)
     with pytest.raises(SpeechError, match="apt-get install rhvoice"):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from training.toy import TALK, VOICE, toy_batches, write_store
+from training.toy import TALK, VOICE, toy_batches
 
 from unitalking_core.tasks import APART, TASKS
-from unitalking_core.training.latents import LatentStore
+from unitalking_core.training.buckets import Bucket, form_buckets
+from unitalking_core.training.latents import Entry
+from unitalking_core.training.levels import draw_levels
 
 
 def test_masks_conditions_and_visibility_follow_the_table(tmp_path: Path) -> None:
@@ -28,10 +33,10 @@ def test_masks_conditions_and_visibility_follow_the_table(tmp_path: Path) -> Non
                 assert batch.gate[row] == 1
             if name == "continuation":
                 assert 0 < batch.video_mask[row].sum() < 4
-                assert 0 < batch.audio_mask[row].sum() < 11
+                assert 0 < batch.audio_mask[row].sum() < 14
                 continue
             assert batch.lengths[row] > 0
-            video_mask, audio_mask = task.masks(4, 11)
+            video_mask, audio_mask = task.masks(4, 14)
             assert torch.equal(batch.audio_mask[row], audio_mask)
             if video_mask is None:
                 assert batch.video is None
@@ -64,11 +69,76 @@ def test_each_dropout_is_its_own(tmp_path: Path) -> None:
         assert 0.04 < share < 0.24
 
 
-def test_held_out_clips_are_never_drawn_and_silent_pictures_only_for_speech(tmp_path: Path) -> None:
-    batches = toy_batches(tmp_path, TALK)
-    assert {e.id for e in batches.speech} == {f"c{i}" for i in range(1, 10)}
-    assert {e.id for e in batches.clips_with_video} == {f"c{i}" for i in range(1, 9)}
+def ids(buckets: list[Bucket]) -> set[str]:
+    return {entry.id for bucket in buckets for entry in bucket.entries}
+
+
+def test_held_out_clips_are_never_drawn_and_clips_without_video_only_for_speech(tmp_path: Path) -> None:
+    batches = toy_batches(tmp_path, TALK, speech=3)
+    assert ids(batches.speech) == {f"c{i}" for i in range(1, 13)}
+    assert ids(batches.clips_with_video) == {f"c{i}" for i in range(1, 9)}
     with pytest.raises(ValueError, match="no training clips for the stage 'voice'"):
-        write_store(tmp_path / "empty", clips=1)
-        toy_batches_of_one = LatentStore(tmp_path / "empty")
-        type(batches)(toy_batches_of_one, VOICE, 0, 6, batches.text_batch, lambda text: [4])
+        toy_batches(tmp_path / "empty", VOICE, clips=1)
+
+
+def test_clips_of_speech_alone_are_heard_where_the_task_has_no_video(tmp_path: Path) -> None:
+    batches = toy_batches(tmp_path, dataclasses.replace(TALK, tasks={"T2A": 1, "T2AV": 1}), speech=3)
+    spoken = {name: batches.store.audio(e) for e in batches.store.entries if (name := e.id) in ("c10", "c11", "c12")}
+    heard: dict[bool, set[str]] = {False: set(), True: set()}
+    for step in range(20):
+        batch = batches.draw(step)
+        rows = {name for name, sound in spoken.items() if any(torch.equal(sound, row) for row in batch.audio)}
+        heard[batch.video is not None] |= rows
+    assert heard == {False: set(spoken), True: set()}
+
+
+def test_a_batch_is_of_one_length_and_longer_clips_come_in_smaller_batches(tmp_path: Path) -> None:
+    stage = dataclasses.replace(TALK, tasks={"TI2AV": 1, "T2A": 1, "continuation": 1}, batch=6)
+    batches = toy_batches(tmp_path, stage, long=16)
+    assert [(len(b.entries), b.rows) for b in batches.clips_with_video] == [(8, 6), (16, 3)]
+    shapes = Counter(
+        (len(b.tasks), b.audio.shape[2], b.video.shape[2] if b.video is not None else 0) for b in map(batches.draw, range(300))
+    )
+    assert set(shapes) == {(6, 14, 4), (3, 31, 8), (6, 14, 0), (3, 31, 0)}
+    assert 1.4 < shapes[3, 31, 8] / shapes[6, 14, 4] < 2.8  # 16 clips to 8
+
+
+def test_rounds_through_a_bucket_leave_no_clip_out() -> None:
+    entries = [Entry(f"c{i}", "train", "", "", (0, (3, 14)), (0, (3, 8)), None) for i in range(7)]
+    (bucket,) = form_buckets(entries, video=False, batch=3, key="k")
+    drawn = [entry.id for step in range(7) for entry in bucket.draw(step)]
+    assert all(sorted(drawn[i : i + 7]) == [f"c{j}" for j in range(7)] for i in (0, 7, 14))
+    assert drawn[:7] != drawn[7:14]
+
+
+def test_a_continuation_is_given_as_much_sound_as_picture(tmp_path: Path) -> None:
+    batches = toy_batches(tmp_path, dataclasses.replace(TALK, tasks={"continuation": 1}, batch=12), long=60)
+    prefixes, gates, lengths = set(), set(), set()
+    for batch in map(batches.draw, range(20)):
+        assert batch.video_mask is not None
+        for video, audio, gate, length in zip(batch.video_mask, batch.audio_mask, batch.gate, batch.lengths, strict=True):
+            latents, tokens = int((1 - video).sum()), int((1 - audio).sum())
+            assert torch.equal(video, (torch.arange(len(video)) >= latents).float())
+            assert torch.equal(audio, (torch.arange(len(audio)) >= tokens).float())
+            seen, heard = (4 * (latents - 1) + 1) / 24, tokens / 25
+            assert 0 <= heard - seen < 1 / 25
+            prefixes.add(latents)
+            gates.add(gate.item())
+            lengths.add(bool(length))
+    assert prefixes == {1, 2, 3, 4}
+    assert gates == {0, 1}
+    assert lengths == {False, True}
+
+
+def test_noise_levels_are_stratified_and_follow_their_distribution() -> None:
+    draw = partial(draw_levels, rows=2000, generator=torch.Generator().manual_seed(0))
+    uniform = draw(dataclasses.replace(TALK, shift=1.0))
+    assert torch.equal((uniform * 2000).floor(), torch.arange(2000.0))
+    shifted = draw(dataclasses.replace(TALK, shift=3.0))
+    assert shifted.median().item() == pytest.approx(0.75, abs=2e-3)
+    normal = draw(dataclasses.replace(TALK, noise="logit-normal", noise_mean=0.5, noise_std=0.8))
+    assert bool((normal.diff() > 0).all())
+    assert normal.logit().mean().item() == pytest.approx(0.5, abs=5e-3)
+    assert normal.logit().std().item() == pytest.approx(0.8, abs=5e-3)
+    moved = draw(dataclasses.replace(TALK, noise="logit-normal", noise_mean=0.5, noise_std=0.8, shift=2.0))
+    assert moved.logit().mean().item() == pytest.approx(0.5 + math.log(2), abs=5e-3)

@@ -10,7 +10,7 @@ import torch
 from training.toy import TALK, VOICE, toy_batches, toy_learner
 
 from unitalking_core.training.batches import Batch, covered
-from unitalking_core.training.objective import Learner, place_weights
+from unitalking_core.training.objective import Learner, checkpointed, generated, place_weights
 
 
 @pytest.fixture
@@ -95,3 +95,61 @@ def test_residuals_count_in_units_of_what_the_heads_give(tmp_path: Path) -> None
     losses = learner(many)
     assert losses.video.mean().item() == pytest.approx(1, abs=0.2)
     assert losses.audio.mean().item() == pytest.approx(1, abs=0.3)
+
+
+def gradients(learner: Learner, batches: list[Batch], **options: float) -> dict[str, torch.Tensor]:
+    learner.zero_grad()
+    counts = generated(batches)
+    for batch in batches:
+        learner(batch, counts=counts, **options).total.backward()
+    return {name: p.grad.clone() for name, p in learner.named_parameters() if p.grad is not None}
+
+
+def joined(parts: list[Batch]) -> Batch:
+    """The rows of several batches as one."""
+    values = [vars(part) for part in parts]
+    return Batch(
+        **{
+            k: torch.cat([v[k] for v in values]) if isinstance(values[0][k], torch.Tensor) else sum((v[k] for v in values), ())
+            for k in values[0]
+        }
+    )
+
+
+def test_the_parts_of_a_step_equal_one_batch_of_their_rows(tmp_path: Path, learner: Learner) -> None:
+    learner.double()
+    batches = toy_batches(tmp_path, dataclasses.replace(TALK, tasks={"TIR2AV": 1, "TV2A": 1, "A2V": 1, "continuation": 1}, batch=3))
+    drawn = [batches.draw(step) for step in range(3)]
+    parts = [
+        dataclasses.replace(b, **{k: v.double() for k, v in vars(b).items() if getattr(v, "is_floating_point", bool)()}) for b in drawn
+    ]
+    assert len({part.audio_mask.sum().item() for part in parts}) > 1  # a mean of the parts' means would be another loss
+    apart, together = gradients(learner, parts, motion=1.0), gradients(learner, [joined(parts)], motion=1.0)
+    assert apart.keys() == together.keys()
+    for name, value in together.items():
+        assert torch.allclose(apart[name], value, rtol=1e-5, atol=1e-8), name
+
+
+@pytest.mark.parametrize("task", ["TIR2AV", "T2A"])
+def test_checkpointing_leaves_the_gradients(task: str, tmp_path: Path, learner: Learner) -> None:
+    batch, blocks = batch_of(task, tmp_path), []
+    plain = gradients(learner, [batch])
+
+    def run_block(i: int, *arguments: object) -> object:
+        blocks.append(i)
+        return checkpointed(i, *arguments)
+
+    learner.run_block = run_block
+    again = gradients(learner, [batch])
+    assert blocks == [0, 1]
+    assert plain.keys() == again.keys()
+    assert all(torch.equal(plain[name], value) for name, value in again.items())
+
+
+def test_streams_are_weighted(tmp_path: Path, learner: Learner) -> None:
+    batch = batch_of("T2AV", tmp_path)
+    both, video, audio = (
+        learner(batch, weights=weights).total.item() for weights in ({}, {"audio": 0.0, "video": 2.0}, {"audio": 0.5, "video": 0.0})
+    )
+    assert both == pytest.approx(video / 2 + audio * 2)
+    assert min(video, audio) > 0

@@ -15,9 +15,9 @@ from unitalking_core.training.config import Stage, TrainingConfig, read_training
 from unitalking_core.training.trainer import Trainer
 
 
-def trainer(folder: Path, *stages: Stage, exported: list | None = None) -> Trainer:
+def trainer(folder: Path, *stages: Stage, exported: list | None = None, **values: object) -> Trainer:
     write_store(folder / "latents")
-    config = toy_config(folder, *stages)
+    config = toy_config(folder, *stages, **values)
     export = (lambda average, steps: exported.append(steps)) if exported is not None else (lambda average, steps: None)
     return Trainer(config, MODEL, lambda stage: write_store(folder / "latents"), export)
 
@@ -25,7 +25,7 @@ def trainer(folder: Path, *stages: Stage, exported: list | None = None) -> Train
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 @pytest.mark.parametrize("stop", [2, 4, 6])
 def test_resuming_equals_an_undisturbed_run(tmp_path: Path, optimizer: str, stop: int) -> None:
-    stages = [dataclasses.replace(stage, optimizer=optimizer, schedule="linear") for stage in (VOICE, TALK)]
+    stages = [dataclasses.replace(stage, optimizer=optimizer, schedule="linear", accumulate=2) for stage in (VOICE, TALK)]
     whole = trainer(tmp_path / "whole", *stages)
     assert whole.run()
     first = trainer(tmp_path / "cut", *stages)
@@ -37,6 +37,15 @@ def test_resuming_equals_an_undisturbed_run(tmp_path: Path, optimizer: str, stop
         assert torch.equal(value, second.learner.state_dict()[name]), name
     for name, value in whole.average.items():
         assert torch.equal(value, second.average[name]), name
+
+
+def test_checkpointed_activations_train_the_same(tmp_path: Path) -> None:
+    plain, again = (trainer(tmp_path / str(i), TALK, checkpoint_activations=bool(i)) for i in range(2))
+    assert plain.run()
+    assert again.run()
+    assert again.learner.run_block is not None
+    for name, value in plain.learner.state_dict().items():
+        assert torch.equal(value, again.learner.state_dict()[name]), name
 
 
 def test_the_first_stage_touches_the_audio_side_alone(tmp_path: Path) -> None:
@@ -76,6 +85,14 @@ def test_configurations_are_checked(tmp_path: Path) -> None:
     path.write_text(json.dumps(raw))
     with pytest.raises(ConfigError, match="unknown tasks T2X"):
         read_training_config(path)
+    for option, message in (
+        ({"noise": "pink"}, "stage x: unknown noise 'pink'; there are uniform, logit-normal"),
+        ({"accumulate": 0}, "accumulate must be at least 1, got 1 and 0"),
+        ({"loss_weights": {"sound": 1}}, "loss_weights are for video and audio"),
+    ):
+        path.write_text(json.dumps({**raw, "stages": [{"name": "x", "steps": 1, "batch": 1, "lr": 1, "tasks": {"T2A": 1}, **option}]}))
+        with pytest.raises(ConfigError, match=message):
+            read_training_config(path)
     path.write_text(json.dumps({**raw, "stages": [], "wings": 2}))
     with pytest.raises(ConfigError, match="unknown entries wings"):
         read_training_config(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import IO
 
 import torch
 
@@ -28,32 +29,45 @@ TALK = Stage(
 )  # fmt: skip
 
 
-def write_store(folder: Path, clips: int = 10, seed: int = 0) -> LatentStore:
-    """Clips of 4 latents of 2x2 and 11 tokens; the last one has no video, the first is held out."""
+SHORT, LONG = (4, 14), (8, 31)
+"""Video latents and audio tokens of the clips."""
+
+
+def write_store(folder: Path, clips: int = 10, seed: int = 0, *, long: int = 0, speech: int = 0) -> LatentStore:
+    """Short clips, of which the last has no video and the first is held out; then long ones; then short ones of speech alone."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
-    video, audio, offset = 4 * 4 * 2 * 2, 3 * 11, 3 * (11 + 8)
-    torch.randn(clips * video, generator=generator).half().numpy().tofile(folder / "video.bin")
-    torch.randn(clips * offset, generator=generator).half().numpy().tofile(folder / "audio.bin")
-    with (folder / "audio.jsonl").open("w") as sounds, (folder / "video.jsonl").open("w") as pictures:
-        for i in range(clips):
+    with (
+        (folder / "audio.jsonl").open("w") as sounds,
+        (folder / "video.jsonl").open("w") as pictures,
+        (folder / "audio.bin").open("wb") as audio,
+        (folder / "video.bin").open("wb") as video,
+    ):
+
+        def append(file: IO[bytes], *shape: int) -> list:
+            offset = file.tell() // 2
+            file.write(torch.randn(shape, generator=generator).half().numpy().tobytes())
+            return [offset, shape]
+
+        for i in range(clips + long + speech):
+            latents, tokens = LONG if clips <= i < clips + long else SHORT
             line = {
                 "id": f"c{i}",
-                "split": "train" if i else "heldout",
+                "split": "heldout" if not i else "train_audio" if i >= clips + long else "train",
                 "text": f"<S>word {i}<E> man",
                 "speaker": "s",
                 "voice_file": f"v{i}",
             }
-            line |= {"audio": [i * offset, [3, 11]], "voice": [i * offset + audio, [3, 8]]}
-            sounds.write(json.dumps(line) + "\n")
-            picture = None if i == clips - 1 else [i * video, [4, 4, 2, 2]]
-            pictures.write(json.dumps({"id": f"c{i}", "video": picture}) + "\n")
+            sounds.write(json.dumps(line | {"audio": append(audio, 3, tokens), "voice": append(audio, 3, 8)}) + "\n")
+            shown = i != clips - 1 and i < clips + long
+            pictures.write(json.dumps({"id": f"c{i}", "video": append(video, 4, latents, 2, 2) if shown else None}) + "\n")
     return LatentStore(folder)
 
 
-def toy_batches(folder: Path, stage: Stage, seed: int = 0) -> Batches:
+def toy_batches(folder: Path, stage: Stage, seed: int = 0, **clips: int) -> Batches:
     encoder = toy_learner().text_encoder
-    return Batches(write_store(folder), stage, seed, MODEL.audio.max_voice_tokens, encoder.batch, encoder.tokenize)
+    store = write_store(folder, **clips)
+    return Batches(store, stage, seed, MODEL.timeline, MODEL.audio.max_voice_tokens, encoder.batch, encoder.tokenize)
 
 
 def toy_learner(seed: int = 0, predicts: str = "velocity") -> Learner:

@@ -1,7 +1,8 @@
 """What the model sees at one step: a pure function of the stage, the seed and the step's number, so that resuming is exact.
 
 Every row has a task of its own. Masks are 1 where the row generates and 0 where it is given, per video latent (B, T) and per audio
-token (B, La). Batches whose rows have no video at all (T2A) are drawn apart, because such rows have no video tokens.
+token (B, La). Batches whose rows have no video at all (T2A) are drawn apart, because such rows have no video tokens. A batch holds clips
+of one length (`buckets`).
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ import torch
 from torch import Tensor
 
 from ..conditions.voice import fit_voice_tokens
-from ..flow import shift
 from ..tasks import APART, TASKS, Condition, Given, Task, Visibility
+from ..timeline import Timeline
+from .buckets import choose_bucket, form_buckets
 from .config import Stage
-from .latents import Entry, LatentStore, Place
+from .corpus import in_training
+from .latents import Entry, LatentStore
+from .levels import draw_levels
 
-HELD_OUT = "heldout"
 SHORTEST_VOICE = 0.5
 """Of the longest reference voice the model takes: training crops lengths from here to the whole."""
+PREFIX = (0.1, 0.6)
+"""The share of a clip that a continuation is given."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Batches:
         store: LatentStore,
         stage: Stage,
         seed: int,
+        timeline: Timeline,
         voice_tokens: int,
         text_batch: Callable[[Sequence[Sequence[int]]], tuple[Tensor, Tensor]],
         tokenize: Callable[[str], list[int]],
@@ -62,28 +68,30 @@ class Batches:
     ) -> None:
         """`clips`: how many clips of the store to use, for a run that began before the store grew. Raises ValueError without any clip."""
         used = store.entries[:clips]
-        train = [e for e in used if e.split != HELD_OUT]
-        self.clips, self.store, self.stage, self.seed = len(used), store, stage, seed
-        self.voice_tokens, self.text_batch = voice_tokens, text_batch
+        train = [e for e in used if in_training(e.split)]
+        self.clips, self.store, self.stage = len(used), store, stage
+        self.key = f"{seed}/{stage.name}"
+        self.timeline, self.voice_tokens, self.text_batch = timeline, voice_tokens, text_batch
         self.ids = {e.text: tokenize(e.text) for e in train}
-        self.speech = _same_length(train, lambda e: e.audio)
-        self.clips_with_video = _same_length(train, lambda e: e.video)
+        self.speech = form_buckets(train, video=False, batch=stage.batch, key=self.key)
+        self.clips_with_video = form_buckets(train, video=True, batch=stage.batch, key=self.key)
         wanted = [TASKS[name] for name, weight in stage.tasks.items() if weight > 0]
         if not self.speech or (not self.clips_with_video and any(task.video is not Given.ABSENT for task in wanted)):
             raise ValueError(f"the store has no training clips for the stage '{stage.name}'")
 
     def draw(self, step: int) -> Batch:
         """The batch of this step."""
-        rng = random.Random(f"{self.seed}/{self.stage.name}/{step}")
+        rng = random.Random(f"{self.key}/{step}")
         generator = torch.Generator().manual_seed(rng.getrandbits(62))
         names, weights = list(self.stage.tasks), list(self.stage.tasks.values())
-        first = rng.choices(names, weights)[0]
-        if TASKS[first].video is Given.ABSENT:
-            tasks, pool = [TASKS[first]] * self.stage.batch, self.speech
+        first = TASKS[rng.choices(names, weights)[0]]
+        bucket = choose_bucket(self.speech if first.video is Given.ABSENT else self.clips_with_video, f"{self.key}/bucket {step}")
+        if first.video is Given.ABSENT:
+            tasks = [first] * bucket.rows
         else:
             visual = [w if TASKS[n].video is not Given.ABSENT else 0 for n, w in zip(names, weights, strict=True)]
-            tasks, pool = [TASKS[n] for n in rng.choices(names, visual, k=self.stage.batch)], self.clips_with_video
-        entries = [self._pick(pool, step * self.stage.batch + i) for i in range(self.stage.batch)]
+            tasks = [TASKS[n] for n in rng.choices(names, visual, k=bucket.rows)]
+        entries = bucket.draw(step)
         audio = torch.stack([self.store.audio(e) for e in entries])
         video = None if tasks[0].video is Given.ABSENT else torch.stack([self.store.video(e) for e in entries])
         masks = [self._masks(task, video, audio, rng) for task in tasks]
@@ -101,23 +109,16 @@ class Batches:
             lengths=lengths,
             voice=torch.cat([row[1] for row in rows]),
             gate=torch.tensor([row[2] for row in rows]),
-            s=shift((torch.arange(len(tasks)) + torch.rand(len(tasks), generator=generator)) / len(tasks), self.stage.shift),
+            s=draw_levels(self.stage, len(tasks), generator),
             mouth=None if video is None else torch.stack([covered(e.mouth_box, *video.shape[-2:]) for e in entries]),
             visibility=tuple(APART if rng.random() < self.stage.drop_cross else task.visibility for task in tasks),
         )
 
-    def _pick(self, pool: list[Entry], number: int) -> Entry:
-        """The number-th clip of endless shuffled rounds through the pool."""
-        turn, place = divmod(number, len(pool))
-        order = list(range(len(pool)))
-        random.Random(f"{self.seed}/{self.stage.name}/round {turn}").shuffle(order)
-        return pool[order[place]]
-
     def _masks(self, task: Task, video: Tensor | None, audio: Tensor, rng: random.Random) -> tuple[Tensor | None, Tensor | None]:
-        latents = 1 if video is None else video.shape[2]
-        share = rng.uniform(0.1, 0.6)
-        prefix = (max(1, int(share * latents)), max(1, int(share * audio.shape[2])))
-        return task.masks(latents, audio.shape[2], prefix=prefix)
+        """Masks (T,) and (La,). A prefix is the clip that its latents decode to, with as much sound as that clip has."""
+        latents, tokens = 1 if video is None else video.shape[2], audio.shape[2]
+        given = max(1, int(rng.uniform(*PREFIX) * latents))
+        return task.masks(latents, tokens, prefix=(given, min(tokens, self.timeline.clip_of_latents(given).audio_tokens)))
 
     def _conditions(self, task: Task, entry: Entry, rng: random.Random) -> tuple[list[int], Tensor, float]:
         """Token ids, voice (1, C, Lr) and gate of a row; what the task leaves open is there half of the time."""
@@ -145,11 +146,3 @@ def covered(box: tuple[float, float, float, float] | None, height: int, width: i
         return ((start + 1).clamp(max=last * cells) - start.clamp(min=first * cells)).clamp(min=0)
 
     return along(top, bottom, height)[:, None] * along(left, right, width)[None]
-
-
-def _same_length(entries: list[Entry], place: Callable[[Entry], Place | None]) -> list[Entry]:
-    """Of the clips that have a place in the store, those of the commonest shape: a batch is one tensor."""
-    shaped = [(e, found[1]) for e in entries if (found := place(e)) is not None]
-    shapes = [shape for _, shape in shaped]
-    common = max(set(shapes), key=shapes.count, default=None)
-    return [e for e, shape in shaped if shape == common]

@@ -17,6 +17,8 @@ from ..tasks import TASKS
 
 SCHEDULES = ("constant", "cosine", "linear", "late")
 """Of the learning rate over a stage; "late" is constant first and falls to nothing over the last part."""
+NOISE = ("uniform", "logit-normal")
+"""Distributions of the noise level, before its shift."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class CodecConfig:
 class Stage:
     """One stage. `tasks` maps names of the task table to weights; `trainable` are patterns a parameter's name must begin with.
 
-    Dropouts are probabilities, each drawn on its own: of the text, of the voice, of the cross-stream half of joint attention.
+    `batch` is how many of the shortest clips make a batch (longer ones: fewer), `accumulate` how many batches make a step. Dropouts are
+    probabilities, each drawn on its own: of the text, of the voice, of the cross-stream half of joint attention.
     """
 
     name: str
@@ -47,9 +50,16 @@ class Stage:
     lr: float
     tasks: Mapping[str, float]
     trainable: tuple[str, ...] = ("",)
+    accumulate: int = 1
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
+    """Of the streams' mean losses, "video" and "audio", 1 unless they are told."""
     drop_text: float = 0.15
     drop_voice: float = 0.15
     drop_cross: float = 0.1
+    noise: str = "uniform"
+    noise_mean: float = 0.0
+    noise_std: float = 1.0
+    """Of the logit, where the noise is "logit-normal"."""
     shift: float = 1.0
     schedule: str = "constant"
     warmup: int = 100
@@ -70,6 +80,12 @@ class Stage:
             raise ConfigError(f"stage {self.name}: task weights must not be negative and must not all be 0")
         if self.schedule not in SCHEDULES:
             raise ConfigError(f"stage {self.name}: unknown schedule '{self.schedule}'; there are {', '.join(SCHEDULES)}")
+        if self.noise not in NOISE:
+            raise ConfigError(f"stage {self.name}: unknown noise '{self.noise}'; there are {', '.join(NOISE)}")
+        if self.batch < 1 or self.accumulate < 1:
+            raise ConfigError(f"stage {self.name}: batch and accumulate must be at least 1, got {self.batch} and {self.accumulate}")
+        if set(self.loss_weights) - {"video", "audio"} or min(self.loss_weights.values(), default=0) < 0:
+            raise ConfigError(f"stage {self.name}: loss_weights are for video and audio and not negative, got {dict(self.loss_weights)}")
         if self.optimizer not in ("muon", "adamw"):
             raise ConfigError(f"stage {self.name}: unknown optimizer '{self.optimizer}'; there are muon, adamw")
 
@@ -90,6 +106,8 @@ class TrainingConfig:
     seed: int = 0
     precision: str = "bf16"
     threads: int = 0
+    checkpoint_activations: bool = False
+    """Keep only what enters each block and compute the rest again on the way back: less memory, about a third more time."""
     log_every: int = 50
     save_every: int = 500
     export_every: int = 1000

@@ -32,6 +32,11 @@ class Item:
     mouth_box: tuple[float, float, float, float] | None = None
 
 
+def in_training(split: str) -> bool:
+    """Whether clips of this split may be learned from: "train", and "train_audio" without video. All others are held out."""
+    return split.startswith("train")
+
+
 def read_manifest(folder: Path) -> list[Item]:
     """All clips in the order they were made; a last line that is still being written is left out. Raises CorpusError."""
     path = folder / "manifest.jsonl"

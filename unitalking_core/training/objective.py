@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..conditions.text import build_text_encoder
 from ..config import ModelConfig
 from ..flow import interpolate, target
 from ..transformer import UniTalkingTransformer
+from ..transformer.model import RunBlock
 from ..transformer.operations import attend as plain_attend
 from ..transformer.residual import loss_weight
 from .attention import attend_by_products
@@ -31,16 +35,31 @@ class Losses:
 
 
 class Learner(nn.Module):
-    """The transformer and its text encoder: everything that a run trains. Parameter names are those of the checkpoint."""
+    """The transformer and its text encoder: everything that a run trains. Parameter names are those of the checkpoint.
+
+    `run_block` may wrap the transformer's blocks, as `checkpointed` does.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.run_block: RunBlock | None = None
         self.transformer = UniTalkingTransformer(config)
         self.text_encoder = build_text_encoder(config.text, config.transformer.text_dim)
         self.config = config
         initialise(self.transformer)
 
-    def forward(self, batch: Batch, motion: float = 0.0, mouth: float = 0.0) -> Losses:
+    def forward(
+        self,
+        batch: Batch,
+        motion: float = 0.0,
+        mouth: float = 0.0,
+        weights: Mapping[str, float] | None = None,
+        counts: Mapping[str, float] | None = None,
+    ) -> Losses:
+        """`motion` and `mouth` as in `place_weights`; `weights` of the streams' means, 1 where they are not told.
+
+        `counts`: what the streams' sums are divided by, where this batch is a part of a step (`generated` of all its batches).
+        """
         longest = max(1, int(batch.lengths.max()))
         text = self.text_encoder(batch.ids[:, :longest], batch.lengths)
         text = F.pad(text, (0, 0, 0, batch.ids.shape[1] - longest))
@@ -51,26 +70,43 @@ class Learner(nn.Module):
         if bool((batch.audio_mask == batch.audio_mask[:, :1]).all()):
             t_audio = t_audio[:, 0]
         video = t_video = None
-        streams = [(batch.audio, batch.audio_noise, batch.audio_mask)]
         if batch.video is not None:
             assert batch.video_noise is not None and batch.video_mask is not None
             video, t_video = _mixed(batch.video, batch.video_noise, s, batch.video_mask), 1000 * s[:, None] * batch.video_mask
-            streams.append((batch.video, batch.video_noise, batch.video_mask))
         attend = attend_by_products if audio.device.type == "cpu" else plain_attend
-        v_video, v_audio = self.transformer(video, audio, t_video, t_audio, conditions, batch.visibility, attend=attend)
-        places = None if batch.video is None else place_weights(batch, motion, mouth)
-        pairs = zip((v_audio, v_video), streams, (None, places), (False, True), strict=False)
-        parts = [_error(velocity, *stream, weight, self._levels(s, stream[2], seen)) for velocity, stream, weight, seen in pairs]
-        total = torch.stack([error.sum() / mask.sum().clamp(min=1) for error, mask in parts]).sum()
-        rows = [error.detach().sum(1) / mask.sum(1).clamp(min=1) for error, mask in parts]
-        return Losses(total, rows[1] if video is not None else None, rows[0])
+        v_video, v_audio = self.transformer(
+            video, audio, t_video, t_audio, conditions, batch.visibility, attend=attend, run_block=self.run_block
+        )
+        level = self._levels(s, torch.zeros_like(s, dtype=torch.bool))
+        parts = {"audio": (_error(v_audio, batch.audio, batch.audio_noise, batch.audio_mask, level), batch.audio_mask)}
+        if batch.video is not None:
+            assert batch.video_noise is not None and batch.video_mask is not None
+            level, places = self._levels(s, batch.video_mask[:, 0] == 0), place_weights(batch, motion, mouth)
+            parts["video"] = (_error(v_video, batch.video, batch.video_noise, batch.video_mask, level, places), batch.video_mask)
+        counts, weights = counts or generated([batch]), weights or {}
+        means = [weights.get(name, 1.0) * error.sum() / max(1.0, counts[name]) for name, (error, _) in parts.items()]
+        rows = {name: error.detach().sum(1) / mask.sum(1).clamp(min=1) for name, (error, mask) in parts.items()}
+        return Losses(torch.stack(means).sum(), rows.get("video"), rows["audio"])
 
-    def _levels(self, s: Tensor, mask: Tensor, is_video: bool) -> Tensor:
+    def _levels(self, s: Tensor, first_given: Tensor) -> Tensor:
         """Weights (B, 1) of squared velocity errors by noise level: those of models that predict residuals count by what the heads gave."""
         if self.config.transformer.predicts == "velocity":
             return torch.ones_like(s[:, None])
-        given = (mask[:, 0] == 0) & is_video
-        return loss_weight(s, torch.where(given, self.config.video.change, 1.0))[:, None]
+        return loss_weight(s, torch.where(first_given, self.config.video.change, 1.0))[:, None]
+
+
+def generated(batches: Iterable[Batch]) -> dict[str, float]:
+    """How many video latents and audio tokens all these batches generate."""
+    counts = {"video": 0.0, "audio": 0.0}
+    for batch in batches:
+        counts["audio"] += batch.audio_mask.sum().item()
+        counts["video"] += 0.0 if batch.video_mask is None else batch.video_mask.sum().item()
+    return counts
+
+
+def checkpointed(_: int, block: Callable[..., Any], video: Tensor | None, audio: Tensor | None) -> Any:
+    """A transformer's `run_block` that keeps a block's inputs only and computes it again on the way back."""
+    return checkpoint(block, video, audio, use_reentrant=False, preserve_rng_state=False)
 
 
 def initialise(transformer: UniTalkingTransformer) -> None:
@@ -104,9 +140,9 @@ def place_weights(batch: Batch, motion: float, mouth: float) -> Tensor:
     return (weight / weight.mean((1, 2), keepdim=True))[:, None, None]
 
 
-def _error(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor, weight: Tensor | None, level: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared errors per latent or token, 0 where given (B, L), and the mask; `weight` of places, `level` (B, 1) of rows."""
+def _error(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor, level: Tensor, places: Tensor | None = None) -> Tensor:
+    """Squared errors per latent or token, 0 where given (B, L); `level` weighs rows (B, 1), `places` a picture's (B, 1, 1, h, w)."""
     error = (velocity.float() - target(data, noise)).square()
-    if weight is not None:
-        error = error * weight
-    return error.transpose(1, 2).flatten(2).mean(2) * mask * level, mask
+    if places is not None:
+        error = error * places
+    return error.transpose(1, 2).flatten(2).mean(2) * mask * level

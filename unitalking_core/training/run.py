@@ -16,10 +16,9 @@ from ..codecs import NanoAudioCodec, NanoVideoCodec
 from ..config import AudioConfig, ModelConfig, VideoConfig
 from ..presets import PRESETS
 from ..tasks import TASKS, Given
-from .batches import HELD_OUT
 from .codecs import fit_audio_codec, fit_video_codec, polish_video_decoder
 from .config import Stage, TrainingConfig
-from .corpus import read_clip_pixels, read_clip_sound, read_manifest, read_voice
+from .corpus import in_training, read_clip_pixels, read_clip_sound, read_manifest, read_voice
 from .latents import LatentStore, encode_pictures, encode_sounds
 from .trainer import Trainer
 
@@ -77,7 +76,7 @@ def _audio_codec(config: TrainingConfig) -> tuple[NanoAudioCodec, AudioConfig]:
         checkpoint.load_into(codec, state, "audio codec")
         return codec.eval(), model.audio
     corpus = Path(config.corpus)
-    items = [item for item in read_manifest(corpus) if item.split != HELD_OUT]
+    items = [item for item in read_manifest(corpus) if in_training(item.split)]
     sounds = [read_clip_sound(corpus, item) for item in items] + [
         read_voice(corpus, voice) for voice in sorted({i.voice_file for i in items})
     ]
@@ -101,15 +100,16 @@ def _video_codec(config: TrainingConfig) -> tuple[NanoVideoCodec, VideoConfig]:
 
 
 def _training_clips(config: TrainingConfig) -> Tensor:
-    """Frames (N, F, H, W, 3) uint8 of the first clips of the corpus that are not held out."""
+    """Frames (N, F, H, W, 3) uint8 of the first clips of the corpus that are not held out, F as many as the shortest has."""
     corpus, clips = Path(config.corpus), []
     for item in read_manifest(corpus):
-        if item.split != HELD_OUT and (pixels := read_clip_pixels(corpus, item)) is not None:
+        if in_training(item.split) and (pixels := read_clip_pixels(corpus, item)) is not None:
             clips.append(pixels)
         if len(clips) == config.codecs.video_clips:
             break
     logger.info("video codec: %d clips", len(clips))
-    return torch.stack(clips)
+    shortest = min(len(clip) for clip in clips)
+    return torch.stack([clip[:shortest] for clip in clips])
 
 
 def _read(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:

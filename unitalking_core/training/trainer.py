@@ -23,7 +23,7 @@ from ..config import ModelConfig
 from .batches import Batch, Batches
 from .config import Stage, TrainingConfig
 from .latents import LatentStore
-from .objective import Learner, Losses
+from .objective import Learner, Losses, checkpointed, generated
 from .optimizers import build_optimizers, learning_rate
 from .state import load_optimizers, load_state, read_position, save_state
 
@@ -42,6 +42,7 @@ class Trainer:
         self.folder = Path(config.run)
         torch.manual_seed(config.seed)
         self.learner = Learner(model)
+        self.learner.run_block = checkpointed if config.checkpoint_activations else None
         self.average = {name: p.detach().clone() for name, p in self.learner.named_parameters()}
         self.accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no", cpu=not torch.cuda.is_available())
         self.stopping = False
@@ -49,7 +50,7 @@ class Trainer:
     def run(self, until: int | None = None) -> bool:
         """Train to the end, or to `until` steps in all; resumes by itself. False when it stopped before the end."""
         state = self.folder / STATE
-        position = read_position(state) or {"stage": 0, "step": 0, "total": 0, "clips": None}
+        position = {"stage": 0, "step": 0, "total": 0, "clips": None} | (read_position(state) or {})
         if state.is_file():
             load_state(state, self.learner, self.average)
         resumed = state.is_file()
@@ -68,8 +69,8 @@ class Trainer:
     def _run_stage(self, stage: Stage, position: dict[str, Any], resumed: bool, until: int | None) -> bool:
         encoder = self.learner.text_encoder
         batches = Batches(
-            self.open_store(stage), stage, self.config.seed, self.model_config.audio.max_voice_tokens, encoder.batch, encoder.tokenize,
-            position["clips"],
+            self.open_store(stage), stage, self.config.seed, self.model_config.timeline, self.model_config.audio.max_voice_tokens,
+            encoder.batch, encoder.tokenize, position["clips"],
         )  # fmt: skip
         position["clips"] = batches.clips
         optimizers = build_optimizers(self.learner, stage)
@@ -86,12 +87,12 @@ class Trainer:
             if self.stopping or (until is not None and position["total"] >= until):
                 self._save(optimizers, position)
                 return False
-            batch = batches.draw(position["step"])
-            losses = self._step(model, optimizers, stage, batch, position["step"])
+            parts = [batches.draw(position["step"] * stage.accumulate + i) for i in range(stage.accumulate)]
+            losses = self._step(model, optimizers, stage, parts, position["step"])
             self._average(stage, position["step"])
             position["step"] += 1
             position["total"] += 1
-            meter.add(batch, losses)
+            meter.add(parts, losses)
             if position["step"] % self.config.log_every == 0:
                 logger.info("%s %d/%d %s", stage.name, position["step"], stage.steps, meter.flush(stage.name, position["total"]))
             if position["step"] % self.config.save_every == 0:
@@ -101,9 +102,12 @@ class Trainer:
         self.export(self.average, position["total"])
         return True
 
-    def _step(self, model: torch.nn.Module, optimizers: list, stage: Stage, batch: Batch, step: int) -> Losses:
-        losses = model(_to(batch, self.accelerator.device), stage.motion, stage.mouth)
-        self.accelerator.backward(losses.total)
+    def _step(self, model: torch.nn.Module, optimizers: list, stage: Stage, parts: list[Batch], step: int) -> list[Losses]:
+        """One step of the optimisers on all `parts` together: equal to one batch of all their rows."""
+        counts, losses = generated(parts), []
+        for part in parts:
+            losses.append(model(_to(part, self.accelerator.device), stage.motion, stage.mouth, stage.loss_weights, counts))
+            self.accelerator.backward(losses[-1].total)
         self.accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], stage.clip)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
@@ -134,11 +138,12 @@ class Meter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._reset()
 
-    def add(self, batch: Batch, losses: Losses) -> None:
-        for stream, rows in (("video", losses.video), ("audio", losses.audio)):
-            for task, value in zip(batch.tasks, [] if rows is None else rows.tolist(), strict=rows is not None):
-                if value:
-                    self.values[f"{task}.{stream}"].append(value)
+    def add(self, parts: list[Batch], losses: list[Losses]) -> None:
+        for batch, loss in zip(parts, losses, strict=True):
+            for stream, rows in (("video", loss.video), ("audio", loss.audio)):
+                for task, value in zip(batch.tasks, [] if rows is None else rows.tolist(), strict=rows is not None):
+                    if value:
+                        self.values[f"{task}.{stream}"].append(value)
         self.steps += 1
 
     def flush(self, stage: str, total: int) -> str:

@@ -9,8 +9,10 @@ def nano() -> ModelConfig:
     """A UniTalking small enough for a laptop: 128x128 at 24 fps, speech at 16 kHz, about two seconds."""
     return ModelConfig(
         name="nano",
-        transformer=TransformerConfig(layers=6, dim=192, heads=3, ffn_dim=768, text_dim=192, freq_dim=128, audio_kernel=5),
-        video=VideoConfig(codec="nano-video", channels=40, fps=24, width=128, height=128, options={"hidden": 96, "blocks": 2, "fine": 48}),
+        transformer=TransformerConfig(
+            layers=6, dim=192, heads=3, ffn_dim=768, text_dim=192, freq_dim=128, audio_kernel=5, predicts="residual"
+        ),
+        video=VideoConfig(codec="nano-video", channels=48, fps=24, width=128, height=128, options={"hidden": 96, "blocks": 2, "fine": 48}),
         audio=AudioConfig(
             codec="nano-audio",
             channels=40,

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from ..codecs import NanoAudioCodec, NanoVideoCodec
 from ..config import AudioConfig, VideoConfig
+from ..latents import to_model_space
 from .config import CodecConfig
+from .corpus import as_frames
 
 LATENT_NOISE = 0.05
 """Noise on latents while decoders learn, in the model's space: what is generated is never exact."""
@@ -24,6 +26,7 @@ MODEL_NOISE = 0.35
 """The most noise while the decoder is polished."""
 LINEAR_SHARE = 0.02
 """Learning rate of the linear pair: principal components have small entries, which full steps would wreck."""
+CHANGE_CLIPS = 100
 TEXTURES = 0.3
 """Share of batches whose first row is a texture instead of a clip."""
 Log = Callable[[str], None]
@@ -53,7 +56,8 @@ def fit_video_codec(config: VideoConfig, clips: Tensor, training: CodecConfig, s
         return _picture_loss(codec, frames, latent + LATENT_NOISE * scale * torch.randn(latent.shape, generator=generator))
 
     _optimise(codec, loss, training.video_steps, training.lr, "video codec", log)
-    return codec.eval(), _video_statistics(codec, config, windows)
+    config = _video_statistics(codec, config, windows)
+    return codec.eval(), dataclasses.replace(config, change=_change(codec, config, clips[:CHANGE_CLIPS]))
 
 
 def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Tensor, training: CodecConfig, seed: int, log: Log) -> None:
@@ -212,6 +216,16 @@ def _video_statistics(codec: NanoVideoCodec, config: VideoConfig, windows: Itera
     model = (x - torch.tensor(mean)) / torch.tensor(std)
     preview = torch.linalg.lstsq(torch.cat([model, torch.ones(len(x), 1)], dim=1), rgb).solution
     return dataclasses.replace(config, mean=mean, std=std, preview=tuple(tuple(row) for row in preview.tolist()))
+
+
+@torch.no_grad()
+def _change(codec: NanoVideoCodec, config: VideoConfig, clips: Tensor) -> float:
+    """Root mean square distance of a clip's later latents from its first, in model space."""
+    squares = []
+    for clip in clips:
+        latent = to_model_space(codec.encode(as_frames(clip)[None]), config)
+        squares.append((latent[:, :, 1:] - latent[:, :, :1]).square().mean())
+    return torch.stack(squares).mean().sqrt().item()
 
 
 @torch.no_grad()

@@ -39,7 +39,7 @@ class Entry:
     audio: Place
     voice: Place
     video: Place | None
-    mouth_box: tuple[float, float, float, float] | None
+    mouth_box: tuple[float, float, float, float] | None = None
 
 
 class LatentStore:

@@ -28,17 +28,6 @@ def target(data: Tensor, noise: Tensor) -> Tensor:
     return noise - data
 
 
-def precondition(s: Tensor, spread: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-    """(skip, scale): velocity = skip x_s + scale r, with r what the best linear guess from x_s leaves, of unit variance.
-
-    For data of mean 0 and deviation `spread`: skip is the regression of the velocity on x_s, scale the deviation around it, as Karras
-    et al. (arXiv 2206.00364, table 1) do for denoisers.
-    """
-    power = spread**2
-    variance = (1 - s) ** 2 * power + s**2
-    return (s - (1 - s) * power) / variance, spread * variance.rsqrt()
-
-
 def shift(s: Tensor, amount: float) -> Tensor:
     """Move noise levels in [0, 1] towards 1: amount s / (1 + (amount - 1) s); 1 leaves them."""
     return amount * s / (1 + (amount - 1) * s)

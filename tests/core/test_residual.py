@@ -9,9 +9,9 @@ import torch
 from tiny import tiny_config
 
 from unitalking_core.config import ConfigError, TransformerConfig
-from unitalking_core.flow import interpolate, precondition, target
+from unitalking_core.flow import interpolate, target
 from unitalking_core.transformer import UniTalkingTransformer
-from unitalking_core.transformer.residual import guess, loss_weight, to_velocity
+from unitalking_core.transformer.residual import guess, loss_weight, normalise, precondition, to_velocity
 
 
 @pytest.mark.parametrize("spread", [1.0, 0.4])
@@ -39,6 +39,14 @@ def test_data_that_stay_as_they_began_need_no_network() -> None:
     assert not expected.centre[1].any()
     velocity = to_velocity(torch.zeros_like(x), x, torch.tensor(0.7), expected)
     torch.testing.assert_close(velocity[0, :, 1:], target(data, noise)[0, :, 1:], rtol=1e-3, atol=1e-3)
+
+
+def test_the_streams_see_unit_variance_and_what_is_given_as_it_is() -> None:
+    data, level = 5 + 0.3 * torch.randn(1, 1, 100_000), torch.tensor(0.4)
+    x = interpolate(data, torch.randn_like(data), 0.4)
+    expected = guess(x, torch.tensor([False]), 0.3)._replace(centre=torch.tensor(5.0), spread=torch.tensor(0.3))
+    assert normalise(x, level, expected).std().item() == pytest.approx(1, rel=0.01)
+    assert torch.equal(normalise(x, torch.tensor(0.0), expected), x)
 
 
 def test_errors_count_as_errors_of_the_output() -> None:

@@ -13,8 +13,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..flow import precondition
-
 
 class Guess(NamedTuple):
     """Where the data are expected: around `centre`, within `spread`; float32, both broadcast to the latent."""
@@ -34,6 +32,17 @@ def normalise(x: Tensor, level: Tensor, expected: Guess) -> Tensor:
     distance = x.float() - (1 - level) * expected.centre
     deviation = ((1 - level) ** 2 * expected.spread**2 + level**2).sqrt()
     return torch.where(level > 0, distance / deviation, x.float()).to(x.dtype)
+
+
+def precondition(s: Tensor, spread: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+    """(skip, scale): velocity = skip x_s + scale r, with r what the best linear guess from x_s leaves, of unit variance.
+
+    For data of mean 0 and deviation `spread` at noise level s: skip is the regression of the velocity on x_s, scale the deviation around it
+    (the counterpart of table 1 of Karras et al.).
+    """
+    power = spread**2
+    variance = (1 - s) ** 2 * power + s**2
+    return (s - (1 - s) * power) / variance, spread * variance.rsqrt()
 
 
 def to_velocity(out: Tensor, x: Tensor, level: Tensor, expected: Guess) -> Tensor:

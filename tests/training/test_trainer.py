@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from training.toy import MODEL, TALK, VOICE, toy_config, write_store
 
 from unitalking_core.config import ConfigError
 from unitalking_core.training.config import Stage, TrainingConfig, read_training_config
+from unitalking_core.training.state import read_position
 from unitalking_core.training.trainer import Trainer
 
 
@@ -65,7 +67,40 @@ def test_losses_are_told_by_task_and_checkpoints_exported(tmp_path: Path) -> Non
     assert exported == [4, 8]
     lines = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
     assert lines[0]["stage"] == "voice"
-    assert set(lines[0]) == {"stage", "total", "seconds_per_step", "T2A.audio"}
+    assert set(lines[0]) == {"stage", "total", "seconds_per_step", "T2A.audio", "learning_rate", "gradient_norm"}
+    assert lines[0]["learning_rate"] == pytest.approx(VOICE.lr)
+
+
+def test_a_state_from_before_the_journal_was_kept_resumes(tmp_path: Path) -> None:
+    assert not trainer(tmp_path, VOICE).run(until=3)
+    state = tmp_path / "state.safetensors"
+    tensors = load_file(state)
+    position = {name: value for name, value in (read_position(state) or {}).items() if name in ("stage", "step", "total", "clips")}
+    assert position == {"stage": 0, "step": 3, "total": 3, "clips": 10}
+    save_file(tensors, state, metadata={"position": json.dumps(position)})
+    again = trainer(tmp_path, VOICE)
+    assert again.run()
+    whole = trainer(tmp_path / "whole", VOICE)
+    whole.run()
+    for name, value in whole.learner.state_dict().items():
+        assert torch.equal(value, again.learner.state_dict()[name]), name
+
+
+def test_samples_are_asked_for_with_the_average_and_the_stage(tmp_path: Path) -> None:
+    asked: list[tuple] = []
+    run = trainer(tmp_path, VOICE, TALK, sample_every=3)
+    run.sample = lambda average, stage, steps: asked.append((average is run.average, stage.name, steps))
+    run.run()
+    assert asked == [(True, "voice", 3), (True, "talk", 6)]
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert trainer(tmp_path, VOICE, device="cpu").accelerator.device.type == "cpu"
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="no device 'cuda'"):
+            trainer(tmp_path, VOICE, device="cuda")
+    with pytest.raises(ConfigError, match="unknown device 'tpu'"):
+        toy_config(tmp_path, VOICE, device="tpu")
 
 
 def test_configurations_are_checked(tmp_path: Path) -> None:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
+from collections.abc import Sequence
 
-from .config import read_training_config
+from .config import DEVICES, read_training_config
 from .run import run
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m unitalking_core.training", description="Train a UniTalking model as a JSON file says.")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line. Raises ConfigError, CorpusError or LatentsError for what cannot be trained."""
+    parser = argparse.ArgumentParser(prog="unitalking train", description="Train a UniTalking model as a JSON file says.")
     parser.add_argument("config", help="training configuration, for example configs/nano/first_light.json")
     parser.add_argument("--only", choices=("audio-codec", "video-codec", "video-decoder"), help="learn this part and stop")
-    arguments = parser.parse_args()
+    parser.add_argument("--until", type=int, metavar="N", help="stop after N steps in all; a later run goes on from there")
+    parser.add_argument("--device", choices=DEVICES, help="in place of the configuration's")
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    run(read_training_config(arguments.config), arguments.only)
+    config = read_training_config(options.config)
+    if options.device is not None:
+        config = dataclasses.replace(config, device=options.device)
+    run(config, options.only, options.until)
 
 
 if __name__ == "__main__":

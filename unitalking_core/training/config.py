@@ -17,6 +17,7 @@ from ..tasks import TASKS
 
 SCHEDULES = ("constant", "cosine", "linear", "late")
 """Of the learning rate over a stage; "late" is constant first and falls to nothing over the last part."""
+DEVICES = ("auto", "cpu", "cuda", "mps")
 NOISE = ("uniform", "logit-normal")
 """Distributions of the noise level, before its shift."""
 
@@ -105,16 +106,23 @@ class TrainingConfig:
     codecs: CodecConfig = field(default_factory=CodecConfig)
     seed: int = 0
     precision: str = "bf16"
+    device: str = "auto"
     threads: int = 0
     checkpoint_activations: bool = False
     """Keep only what enters each block and compute the rest again on the way back: less memory, about a third more time."""
     log_every: int = 50
     save_every: int = 500
     export_every: int = 1000
+    sample_every: int = 0
+    """0 makes no samples."""
+    sample_clips: int = 3
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         if self.model not in PRESETS:
             raise ConfigError(f"unknown model preset '{self.model}'; there are {', '.join(PRESETS)}")
+        if self.device not in DEVICES:
+            raise ConfigError(f"unknown device '{self.device}'; there are {', '.join(DEVICES)}")
 
 
 def read_training_config(path: str | os.PathLike) -> TrainingConfig:

@@ -13,21 +13,25 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..codecs import NanoAudioCodec, NanoVideoCodec
+from ..conditions.text import build_text_encoder
 from ..config import AudioConfig, ModelConfig, VideoConfig
+from ..generate import Pipeline
 from ..presets import PRESETS
 from ..tasks import TASKS, Given
+from ..transformer import UniTalkingTransformer
 from .codecs import fit_audio_codec, fit_video_codec, polish_video_decoder
 from .config import Stage, TrainingConfig
 from .corpus import in_training, read_clip_pixels, read_clip_sound, read_manifest, read_voice
 from .latents import LatentStore, encode_pictures, encode_sounds
+from .samples import held_out, write_samples
 from .trainer import Trainer
 
 logger = logging.getLogger(__name__)
 AUDIO_CODEC, VIDEO_CODEC = "audio_codec.safetensors", "video_codec.safetensors"
 
 
-def run(config: TrainingConfig, only: str | None = None) -> bool:
-    """Do what the configuration says, or what is left of it. False when the training was stopped before its end.
+def run(config: TrainingConfig, only: str | None = None, until: int | None = None) -> bool:
+    """Do what the configuration says, or what is left of it, `until` so many steps. False when it was stopped before its end.
 
     `only` one of "audio-codec" and "video-codec" stops after learning it; "video-decoder" goes on with the decoder of a run that has one.
     """
@@ -64,7 +68,20 @@ def run(config: TrainingConfig, only: str | None = None) -> bool:
         ship(config.export, dataclasses.replace(model, video=video), average, codecs)
         logger.info("shipped %s after %d steps", config.export, steps)
 
-    return Trainer(config, model, open_store, export).run()
+    def sample(average: Mapping[str, Tensor], stage: Stage, steps: int) -> None:
+        task = max(stage.tasks, key=lambda name: stage.tasks[name])
+        if TASKS[task].video is Given.ABSENT:
+            whole = dataclasses.replace(model, video=PRESETS[config.model]().video)
+            video_codec: NanoVideoCodec = NanoVideoCodec(whole.video)  # not asked: the task has no video
+        else:
+            video_codec, video = _video_codec(config)
+            whole = dataclasses.replace(model, video=video)
+        pipeline = averaged_pipeline(whole, average, video_codec, audio_codec)
+        out = folder / "samples" / str(steps)
+        write_samples(pipeline, corpus, held_out(corpus, config.sample_clips, task), task, out)
+        logger.info("samples of %s after %d steps: %s", task, steps, out)
+
+    return Trainer(config, model, open_store, export, sample).run(until)
 
 
 def _audio_codec(config: TrainingConfig) -> tuple[NanoAudioCodec, AudioConfig]:
@@ -119,12 +136,29 @@ def _read(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
         return ModelConfig.from_metadata(file.metadata()), state
 
 
+def averaged_pipeline(
+    model: ModelConfig, average: Mapping[str, Tensor], video_codec: NanoVideoCodec, audio_codec: NanoAudioCodec
+) -> Pipeline:
+    """The model with its averaged weights, ready to generate on the CPU, where the codecs are."""
+    learned = _parts(average)
+    transformer = UniTalkingTransformer(model, device="meta")
+    text_encoder = build_text_encoder(model.text, model.transformer.text_dim)
+    for module, part in ((transformer, checkpoint.TRANSFORMER), (text_encoder, checkpoint.TEXT_ENCODER)):
+        checkpoint.load_into(module, {k: v.cpu() for k, v in learned[part].items()}, part)
+        module.eval().requires_grad_(False)
+    return Pipeline(model, transformer, text_encoder, video_codec, audio_codec, torch.device("cpu"))
+
+
+def _parts(average: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The averaged weights by the parts of a checkpoint."""
+    return {
+        part: {k.removeprefix(f"{part}."): v for k, v in average.items() if k.startswith(f"{part}.")}
+        for part in (checkpoint.TRANSFORMER, checkpoint.TEXT_ENCODER)
+    }
+
+
 def ship(path: str, model: ModelConfig, average: Mapping[str, Tensor], codecs: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Write the averaged weights and the codecs as one checkpoint in half precision."""
-    split = {
-        checkpoint.TRANSFORMER: {k.removeprefix("transformer."): v for k, v in average.items() if k.startswith("transformer.")},
-        checkpoint.TEXT_ENCODER: {k.removeprefix("text_encoder."): v for k, v in average.items() if k.startswith("text_encoder.")},
-        **codecs,
-    }
+    split = {**_parts(average), **codecs}
     half = {part: {k: v.half() if v.is_floating_point() else v for k, v in state.items()} for part, state in split.items()}
     checkpoint.save(path, model, half)

@@ -6,11 +6,8 @@ It is handed a store of latents and an `export` callback; it knows nothing of co
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import signal
-import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,48 +16,62 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from ..config import ModelConfig
+from ..config import ConfigError, ModelConfig
 from .batches import Batch, Batches
 from .config import Stage, TrainingConfig
+from .journal import Journal
 from .latents import LatentStore
 from .objective import Learner, Losses, checkpointed, generated
 from .optimizers import build_optimizers, learning_rate
+from .progress import open_progress
 from .state import load_optimizers, load_state, read_position, save_state
 
 logger = logging.getLogger(__name__)
 
 Export = Callable[[Mapping[str, Tensor], int], None]
 """Called with the averaged weights (names of `Learner`) and the number of steps made so far."""
+Sample = Callable[[Mapping[str, Tensor], Stage, int], None]
+"""Called, every `sample_every` steps, with the averaged weights, the stage and the number of steps made so far."""
 STATE = "state.safetensors"
 
 
 class Trainer:
     """One run. `open_store` is called at the start of each stage, so that a stage sees what the corpus has become."""
 
-    def __init__(self, config: TrainingConfig, model: ModelConfig, open_store: Callable[[Stage], LatentStore], export: Export) -> None:
-        self.config, self.model_config, self.open_store, self.export = config, model, open_store, export
+    def __init__(
+        self,
+        config: TrainingConfig,
+        model: ModelConfig,
+        open_store: Callable[[Stage], LatentStore],
+        export: Export,
+        sample: Sample | None = None,
+    ) -> None:
+        self.config, self.model_config, self.open_store, self.export, self.sample = config, model, open_store, export, sample
         self.folder = Path(config.run)
         torch.manual_seed(config.seed)
         self.learner = Learner(model)
         self.learner.run_block = checkpointed if config.checkpoint_activations else None
+        self.accelerator = _accelerator(config)
+        self.learner.to(self.accelerator.device)
         self.average = {name: p.detach().clone() for name, p in self.learner.named_parameters()}
-        self.accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no", cpu=not torch.cuda.is_available())
         self.stopping = False
 
     def run(self, until: int | None = None) -> bool:
         """Train to the end, or to `until` steps in all; resumes by itself. False when it stopped before the end."""
         state = self.folder / STATE
-        position = {"stage": 0, "step": 0, "total": 0, "clips": None} | (read_position(state) or {})
+        position = {"stage": 0, "step": 0, "total": 0, "clips": None, "pending": None} | (read_position(state) or {})
         if state.is_file():
             load_state(state, self.learner, self.average)
         resumed = state.is_file()
+        board, writes = self.config.tensorboard, self.accelerator.is_main_process
+        self.journal = Journal(self.folder, position["total"], position["pending"], tensorboard=board, writes=writes)
         previous = signal.signal(signal.SIGTERM, self._stop)
         try:
             while position["stage"] < len(self.config.stages):
                 stage = self.config.stages[position["stage"]]
                 if not self._run_stage(stage, position, resumed and position["step"] > 0, until):
                     return False
-                position |= {"stage": position["stage"] + 1, "step": 0, "clips": None}
+                position |= {"stage": position["stage"] + 1, "step": 0, "clips": None, "pending": None}
                 save_state(state, self.learner, self.average, [], position)
             return True
         finally:
@@ -82,39 +93,43 @@ class Trainer:
             "stage %s: %d clips, %.2fM parameters trained, from step %d of %d", stage.name, batches.clips,
             sum(p.numel() for p in self.learner.parameters() if p.requires_grad) / 1e6, position["step"], stage.steps,
         )  # fmt: skip
-        meter = Meter(self.folder / "losses.jsonl")
+        progress = open_progress(stage.name, position["step"], stage.steps)
         while position["step"] < stage.steps:
             if self.stopping or (until is not None and position["total"] >= until):
                 self._save(optimizers, position)
+                progress.close()
                 return False
             parts = [batches.draw(position["step"] * stage.accumulate + i) for i in range(stage.accumulate)]
-            losses = self._step(model, optimizers, stage, parts, position["step"])
+            losses, norm = self._step(model, optimizers, stage, parts, position["step"])
+            self.journal.add(parts, losses, learning_rate(stage, position["step"]), norm)
             self._average(stage, position["step"])
             position["step"] += 1
             position["total"] += 1
-            meter.add(parts, losses)
-            if position["step"] % self.config.log_every == 0:
-                logger.info("%s %d/%d %s", stage.name, position["step"], stage.steps, meter.flush(stage.name, position["total"]))
+            told = position["step"] % self.config.log_every == 0 or position["step"] == stage.steps
+            progress.advance(self.journal.flush(stage.name, position["total"]) if told else None)
             if position["step"] % self.config.save_every == 0:
                 self._save(optimizers, position)
             if position["total"] % self.config.export_every == 0:
                 self.export(self.average, position["total"])
+            if self.sample is not None and self.config.sample_every and position["total"] % self.config.sample_every == 0:
+                self.sample(self.average, stage, position["total"])
+        progress.close()
         self.export(self.average, position["total"])
         return True
 
-    def _step(self, model: torch.nn.Module, optimizers: list, stage: Stage, parts: list[Batch], step: int) -> list[Losses]:
-        """One step of the optimisers on all `parts` together: equal to one batch of all their rows."""
+    def _step(self, model: torch.nn.Module, optimizers: list, stage: Stage, parts: list[Batch], step: int) -> tuple[list[Losses], float]:
+        """One step of the optimisers on all `parts` together, equal to one batch of all their rows: losses, and the gradient's norm."""
         counts, losses = generated(parts), []
         for part in parts:
             losses.append(model(_to(part, self.accelerator.device), stage.motion, stage.mouth, stage.loss_weights, counts))
             self.accelerator.backward(losses[-1].total)
-        self.accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], stage.clip)
+        norm = self.accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], stage.clip)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(stage, step)
             optimizer.step()
             optimizer.zero_grad()
-        return losses
+        return losses, float(norm)
 
     @torch.no_grad()
     def _average(self, stage: Stage, step: int) -> None:
@@ -124,39 +139,20 @@ class Trainer:
         torch._foreach_lerp_([a for a, _ in pairs], [p for _, p in pairs], 1 - decay)
 
     def _save(self, optimizers: list, position: dict[str, Any]) -> None:
+        position = position | {"pending": self.journal.pending()}
         save_state(self.folder / STATE, self.learner, self.average, [getattr(o, "optimizer", o) for o in optimizers], position)
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
 
 
-class Meter:
-    """Losses by task and stream since the last flush; every flush is a line of `losses.jsonl`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._reset()
-
-    def add(self, parts: list[Batch], losses: list[Losses]) -> None:
-        for batch, loss in zip(parts, losses, strict=True):
-            for stream, rows in (("video", loss.video), ("audio", loss.audio)):
-                for task, value in zip(batch.tasks, [] if rows is None else rows.tolist(), strict=rows is not None):
-                    if value:
-                        self.values[f"{task}.{stream}"].append(value)
-        self.steps += 1
-
-    def flush(self, stage: str, total: int) -> str:
-        means = {name: sum(values) / len(values) for name, values in sorted(self.values.items())}
-        seconds = (time.monotonic() - self.since) / self.steps
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"stage": stage, "total": total, "seconds_per_step": seconds, **means}) + "\n")
-        self._reset()
-        return f"{seconds:.2f} s/step " + " ".join(f"{name} {value:.3f}" for name, value in means.items())
-
-    def _reset(self) -> None:
-        self.values: dict[str, list[float]] = defaultdict(list)
-        self.steps, self.since = 0, time.monotonic()
+def _accelerator(config: TrainingConfig) -> Accelerator:
+    """On the device of the configuration; by itself CUDA, where it is there. Raises ConfigError for a device that is not."""
+    cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
+    accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no", cpu=cpu)
+    if config.device not in ("auto", accelerator.device.type):
+        raise ConfigError(f"this machine has no device '{config.device}' for training; it has {accelerator.device.type}")
+    return accelerator
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:

@@ -1,0 +1,69 @@
+"""The whole chain from the command line, on a corpus of six clips: codecs, latents, stages, samples, a checkpoint that generates."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+import torch
+from PIL import Image
+from training.test_latents import AUDIO, QUICK, VIDEO, write_corpus
+from training.toy import MODEL
+
+from unitalking_core.generate import Pipeline
+from unitalking_core.presets import PRESETS
+from unitalking_core.training.__main__ import main
+from unitalking_core.training.samples import held_out, write_samples
+
+MODEL = dataclasses.replace(MODEL, video=VIDEO, audio=dataclasses.replace(AUDIO, max_voice_tokens=6))
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(PRESETS, "toy", lambda: MODEL)
+    corpus = tmp_path / "corpus"
+    write_corpus(corpus, 6)
+    manifest = corpus / "manifest.jsonl"
+    held, rest = manifest.read_text().split("\n", 1)
+    manifest.write_text(held.replace('"train"', '"heldout"') + "\n" + rest)
+    stage = {"batch": 2, "lr": 1e-3, "warmup": 1, "steps": 2}
+    raw = {
+        "model": "toy", "corpus": str(corpus), "run": str(tmp_path / "run"), "export": str(tmp_path / "toy.safetensors"),
+        "precision": "fp32", "log_every": 1, "sample_every": 2, "sample_clips": 1, "codecs": dataclasses.asdict(QUICK),
+        "stages": [{"name": "voice", "tasks": {"T2A": 1}, **stage}, {"name": "talk", "tasks": {"TI2AV": 2, "T2A": 1}, **stage}],
+    }  # fmt: skip
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(raw))
+    return path
+
+
+def test_a_run_from_the_command_line(config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    main([str(config), "--until", "3", "--device", "cpu"])
+    assert not (tmp_path / "toy.safetensors").exists()
+    assert sorted(file.name for file in (run / "samples" / "2").iterdir()) == ["c0.truth.wav", "c0.wav", "texts.tsv"]
+    main([str(config)])
+    assert [json.loads(line)["total"] for line in (run / "losses.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
+    shown = run / "samples" / "4"
+    assert sorted(file.name for file in shown.iterdir()) == ["c0.mp4", "c0.truth.mp4", "sheet.png", "texts.tsv"]
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(shown / "c0.mp4"))
+    assert frames == 17
+    assert seconds == pytest.approx(17 / 24, abs=0.05)
+    sheet = torch.frombuffer(bytearray(Image.open(shown / "sheet.png").tobytes()), dtype=torch.uint8).view(2, 32, -1, 3)
+    assert torch.equal(sheet[0, :, :32], sheet[1, :, :32])  # TI2AV is given the first frame
+    assert not torch.equal(sheet[0, :, 32:], sheet[1, :, 32:])
+    assert Pipeline.load(tmp_path / "toy.safetensors").generate("<S>hi<E>", seconds=0.5, steps=1).waveform.isfinite().all()
+
+
+def test_a_continuation_keeps_the_half_it_is_given(config: Path, tmp_path: Path) -> None:
+    main([str(config)])
+    corpus = tmp_path / "corpus"
+    (item,) = held_out(corpus, 3, "continuation")
+    write_samples(Pipeline.load(tmp_path / "toy.safetensors"), corpus, [item], "continuation", tmp_path / "out", steps=2)
+    sheet = torch.frombuffer(bytearray(Image.open(tmp_path / "out" / "sheet.png").tobytes()), dtype=torch.uint8).view(2, 32, -1, 3)
+    assert sheet.shape[2] == 3 * 32  # frames 0, 6 and 12 of 17; two latents of five are given, 5 frames
+    assert torch.equal(sheet[0, :, :32], sheet[1, :, :32])
+    assert not torch.equal(sheet[0, :, 64:], sheet[1, :, 64:])

@@ -29,8 +29,8 @@ LEAST_NOISE = 0.05
 class Conditions(NamedTuple):
     """Text and voice made ready for every block of both streams; constant over a run. Make it with `prepare`."""
 
-    video: list[ConditionKV]
-    audio: list[ConditionKV]
+    video: Sequence[ConditionKV]
+    audio: Sequence[ConditionKV]
     gate: Tensor | None
 
 

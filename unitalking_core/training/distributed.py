@@ -2,7 +2,8 @@
 
 The processes are started by `torchrun` or `accelerate launch`; without them there is one process and nothing here changes anything. All
 draw the same batch, each keeps its own rows, and losses are divided by what the whole batch generates: so the sum of all gradients is that
-of one process (`fully_shard` takes the mean, hence the trainer's factor). Weights, gradients, optimiser states and averages are DTensors; files hold whole tensors under their usual names.
+of one process (`fully_shard` takes the mean, hence the trainer's factor). Weights, gradients, optimiser states and averages are DTensors;
+files hold whole tensors under their usual names.
 
 A block is a unit of its own in each stream, gathered for its call and freed after it. So a stage that runs the audio stream alone never
 gathers the video stream's blocks. Everything else (embeddings, heads, text encoder) stays gathered through a step.
@@ -37,7 +38,7 @@ def check(config: TrainingConfig) -> None:
     """Raises ConfigError for what several processes cannot train."""
     for stage in config.stages:
         if stage.optimizer == "muon":
-            raise ConfigError(f"stage {stage.name}: Muon needs whole matrices and several processes hold parts; set its optimizer to 'adamw'")
+            raise ConfigError(f"stage {stage.name}: Muon needs whole matrices, which no process holds; set its optimizer to 'adamw'")
 
 
 def shard(learner: Learner, device: torch.device, precision: str) -> None:
@@ -89,8 +90,7 @@ def share(batch: Batch) -> Batch:
 
 def joined(losses: Losses, batch: Batch) -> Losses:
     """The losses of all rows of the whole batch, in their order, from those of each process's `share`. Collective."""
-    rank, count = processes()
-    if count == 1:
+    if processes()[1] == 1:
         return losses
     total = losses.total.detach().clone()
     dist.all_reduce(total)

@@ -16,7 +16,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .. import checkpoint
 from .distributed import like, processes, whole_tensors
+from .objective import Learner
 
 MODEL, AVERAGE, OPTIMIZER = "model.", "average.", "optimizer"
 
@@ -50,11 +52,16 @@ def load_state(path: Path, model: nn.Module, average: dict[str, Tensor]) -> None
     """Fill the model and its average, in place."""
     with safe_open(path, framework="pt") as file:
         targets = model.state_dict()
-        model.load_state_dict(
-            {k: like(file.get_tensor(MODEL + k), targets[k]) for k in _names(file, MODEL)}  # fmt: skip
-        )
+        model.load_state_dict({k: like(file.get_tensor(MODEL + k), targets[k]) for k in _names(file, MODEL)})
         for key in average:
             average[key].copy_(like(file.get_tensor(AVERAGE + key), average[key]))
+
+
+def load_start(path: str, learner: Learner) -> None:
+    """Give the learner the weights of a checkpoint. Raises CheckpointError when they do not fit."""
+    file = checkpoint.load(path)
+    for part, module in ((checkpoint.TRANSFORMER, learner.transformer), (checkpoint.TEXT_ENCODER, learner.text_encoder)):
+        checkpoint.load_into(module, file.part(part), part.replace("_", " "), torch.float32)
 
 
 def load_optimizers(path: Path, optimizers: Sequence[torch.optim.Optimizer]) -> None:

@@ -21,11 +21,12 @@ from . import distributed
 from .batches import Batch, Batches
 from .config import Stage, TrainingConfig
 from .journal import Journal
-from .latents import LatentStore
+from .latents import Latents
+from .lora import add_adapters
 from .objective import Learner, Losses, checkpointed, generated
 from .optimizers import build_optimizers, learning_rate
 from .progress import open_progress
-from .state import load_optimizers, load_state, read_position, save_state
+from .state import load_optimizers, load_start, load_state, read_position, save_state
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Trainer:
         self,
         config: TrainingConfig,
         model: ModelConfig,
-        open_store: Callable[[Stage], LatentStore],
+        open_store: Callable[[Stage], Latents],
         export: Export,
         sample: Sample | None = None,
     ) -> None:
@@ -51,6 +52,11 @@ class Trainer:
         self.folder = Path(config.run)
         torch.manual_seed(config.seed)
         self.learner = Learner(model)
+        if config.start:
+            load_start(config.start, self.learner)
+        for stage in config.stages:
+            if stage.lora is not None:
+                add_adapters(self.learner, stage.lora)
         self.learner.run_block = checkpointed if config.checkpoint_activations else None
         self.accelerator = _accelerator(config)
         self.rank, self.ranks = distributed.processes()
@@ -165,10 +171,13 @@ class Trainer:
         self.stopping = True
 
 
+def uses_cpu(config: TrainingConfig) -> bool:
+    return config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
+
+
 def _accelerator(config: TrainingConfig) -> Accelerator:
     """On the device of the configuration; by itself CUDA, where it is there. Raises ConfigError for a device that is not."""
-    cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
-    accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no", cpu=cpu)
+    accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no", cpu=uses_cpu(config))
     if config.device not in ("auto", accelerator.device.type):
         raise ConfigError(f"this machine has no device '{config.device}' for training; it has {accelerator.device.type}")
     return accelerator

@@ -21,7 +21,6 @@ from .operations import attend as plain_attend
 from .rope import audio_angles, tables, video_angles
 from .stream import Block, Stream, gated, modulate
 
-
 LEAST_NOISE = 0.05
 """Below this level a predicted datum is turned into a velocity as if it were at it: the quotient would only enlarge errors."""
 

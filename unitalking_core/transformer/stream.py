@@ -55,9 +55,9 @@ class Block(nn.Module):
         self.modulation = operations.Modulation(6, dim, **factory)
 
     def forward(self, run: Callable[..., Any], *tokens: Any) -> Any:
-        """`run(*tokens)`, a computation that reads this block's weights, as a call of the block: what hooks a module's call (sharding) sees it.
+        """`run(*tokens)`, a computation that reads this block's weights, as a call of the block: hooks on modules' calls (sharding) see it.
 
-        A block's layers cannot be one forward of their own, because they meet the twin's in the joint attention.
+        A block's layers cannot be a forward of their own, because they meet the twin's in the joint attention.
         """
         return run(*tokens)
 

@@ -20,7 +20,7 @@ from ..timeline import Timeline
 from .buckets import choose_bucket, form_buckets
 from .config import Stage
 from .corpus import in_training
-from .latents import Entry, LatentStore
+from .latents import Entry, Latents
 from .levels import draw_levels
 
 SHORTEST_VOICE = 0.5
@@ -57,7 +57,7 @@ class Batches:
 
     def __init__(
         self,
-        store: LatentStore,
+        store: Latents,
         stage: Stage,
         seed: int,
         timeline: Timeline,

@@ -38,6 +38,19 @@ class CodecConfig:
 
 
 @dataclass(frozen=True)
+class LoraOptions:
+    """Train low-rank adapters alone: rank, scale (alpha / rank), and patterns one of which a layer's name must hold ("self_attn")."""
+
+    rank: int
+    alpha: float
+    targets: tuple[str, ...] = ("self_attn", "cross_attn", "ffn")
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha <= 0 or not self.targets:
+            raise ConfigError(f"lora needs a rank of at least 1, an alpha above 0 and targets, got {self}")
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stage. `tasks` maps names of the task table to weights; `trainable` are patterns a parameter's name must begin with.
 
@@ -67,6 +80,9 @@ class Stage:
     ema: float = 0.999
     clip: float = 1.0
     optimizer: str = "muon"
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Of AdamW."""
+    lora: LoraOptions | None = None
     weight_decay: float = 0.01
     motion: float = 0.0
     """Extra weight of the places of a clip that move, in units of its average motion: lips are a small part of a picture."""
@@ -91,6 +107,8 @@ class Stage:
             raise ConfigError(f"stage {self.name}: unknown optimizer '{self.optimizer}'; there are muon, adamw")
 
     def trains(self, parameter: str) -> bool:
+        if self.lora is not None:
+            return ".lora_" in parameter
         return any(re.match(pattern, parameter) for pattern in self.trainable)
 
 
@@ -104,6 +122,10 @@ class TrainingConfig:
     export: str
     stages: tuple[Stage, ...]
     codecs: CodecConfig = field(default_factory=CodecConfig)
+    start: str = ""
+    """A checkpoint whose weights and codecs the run begins with; without one it begins with chance."""
+    latents: str = ""
+    """A folder of latents that are ready (a store or tar shards); then nothing is encoded."""
     seed: int = 0
     precision: str = "bf16"
     device: str = "auto"
@@ -123,6 +145,8 @@ class TrainingConfig:
             raise ConfigError(f"unknown model preset '{self.model}'; there are {', '.join(PRESETS)}")
         if self.device not in DEVICES:
             raise ConfigError(f"unknown device '{self.device}'; there are {', '.join(DEVICES)}")
+        if any(stage.lora for stage in self.stages) and (len(self.stages) > 1 or not self.start):
+            raise ConfigError("a stage with lora must be the run's only one, and 'start' must name the checkpoint that it adapts")
 
 
 def read_training_config(path: str | os.PathLike) -> TrainingConfig:
@@ -131,9 +155,14 @@ def read_training_config(path: str | os.PathLike) -> TrainingConfig:
         raw = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    stages = tuple(_build(Stage, stage, f"{path}: stage {i}") for i, stage in enumerate(raw.pop("stages", [])))
+    stages = tuple(_stage(stage, f"{path}: stage {i}") for i, stage in enumerate(raw.pop("stages", [])))
     codecs = _build(CodecConfig, raw.pop("codecs", {}), f"{path}: codecs")
     return _build(TrainingConfig, {**raw, "stages": stages, "codecs": codecs}, str(path))
+
+
+def _stage(raw: dict[str, Any], where: str) -> Stage:
+    lora = raw.pop("lora", None)
+    return _build(Stage, {**raw, "lora": None if lora is None else _build(LoraOptions, lora, f"{where}: lora")}, where)
 
 
 def _build(cls: type, raw: Mapping[str, Any], where: str) -> Any:

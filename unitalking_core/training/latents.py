@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 import torch
@@ -40,6 +40,16 @@ class Entry:
     voice: Place
     video: Place | None
     mouth_box: tuple[float, float, float, float] | None = None
+
+
+class Latents(Protocol):
+    """What batches are drawn from: a `LatentStore`, or a `ShardStore` of `shards`."""
+
+    entries: list[Entry]
+
+    def video(self, entry: Entry) -> Tensor: ...
+    def audio(self, entry: Entry) -> Tensor: ...
+    def voice(self, entry: Entry) -> Tensor: ...
 
 
 class LatentStore:

@@ -20,6 +20,7 @@ from ..transformer.operations import attend as plain_attend
 from ..transformer.residual import loss_weight
 from .attention import attend_by_products
 from .batches import Batch
+from .conditions import conditions_for_training
 
 FIRST_GATE = 0.4
 MOST_MOTION = 8.0
@@ -63,7 +64,7 @@ class Learner(nn.Module):
         longest = max(1, int(batch.lengths.max()))
         text = self.text_encoder(batch.ids[:, :longest], batch.lengths)
         text = F.pad(text, (0, 0, 0, batch.ids.shape[1] - longest))
-        conditions = self.transformer.prepare(text, batch.voice, batch.gate, video=batch.video is not None)
+        conditions = conditions_for_training(self.transformer, text, batch.voice, batch.gate, video=batch.video is not None)
         s = batch.s
         audio = _mixed(batch.audio, batch.audio_noise, s, batch.audio_mask)
         t_audio = 1000 * s[:, None] * batch.audio_mask

@@ -36,7 +36,7 @@ def build_optimizers(model: nn.Module, stage: Stage) -> list[torch.optim.Optimiz
             torch.optim.Muon(matrices, lr=stage.lr, momentum=0.95, weight_decay=stage.weight_decay, adjust_lr_fn="match_rms_adamw")
         )
     if rest:
-        optimizers.append(torch.optim.AdamW(rest, lr=stage.lr, betas=(0.9, 0.98), weight_decay=stage.weight_decay, fused=True))
+        optimizers.append(torch.optim.AdamW(rest, lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay, fused=True))
     return optimizers
 
 

@@ -27,8 +27,8 @@ from .stream import Block, Stream, gated, modulate
 class Conditions(NamedTuple):
     """Text and voice made ready for every block of both streams; constant over a run. Make it with `prepare`."""
 
-    video: list[ConditionKV]
-    audio: list[ConditionKV]
+    video: Sequence[ConditionKV]
+    audio: Sequence[ConditionKV]
     gate: Tensor | None
 
 

@@ -7,7 +7,7 @@ Parameter names are Wan2.2's own, except that `modulation` is a leaf module (`mo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -53,6 +53,13 @@ class Block(nn.Module):
             operations.Linear(config.ffn_dim, dim, **factory),
         )
         self.modulation = operations.Modulation(6, dim, **factory)
+
+    def forward(self, run: Callable[..., Any], *tokens: Any) -> Any:
+        """`run(*tokens)`, a computation that reads this block's weights, as a call of the block: hooks on modules' calls (sharding) see it.
+
+        A block's layers cannot be a forward of their own, because they meet the twin's in the joint attention.
+        """
+        return run(*tokens)
 
 
 class Head(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .config import AudioConfig, ModelConfig, SamplingConfig, TextConfig, TransformerConfig, VideoConfig
 
 
@@ -24,4 +26,10 @@ def nano() -> ModelConfig:
     )
 
 
-PRESETS = {"nano": nano}
+def pico() -> ModelConfig:
+    """Nano's codecs under a quarter of its transformer, for comparisons that must be cheap. It is not meant to be good."""
+    model = nano()
+    return replace(model, name="pico", transformer=replace(model.transformer, layers=4, dim=128, heads=2, ffn_dim=512))
+
+
+PRESETS = {"nano": nano, "pico": pico}

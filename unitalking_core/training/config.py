@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config import ConfigError
+from ..config import ConfigError, ModelConfig
 from ..presets import PRESETS
 from ..tasks import TASKS
 
@@ -91,10 +91,19 @@ class TrainingConfig:
     log_every: int = 50
     save_every: int = 500
     export_every: int = 1000
+    model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Entries of the preset's groups to replace, such as {"transformer": {"rope": "index"}}."""
+    codecs_from: str = ""
+    """Another run whose codecs and latents are used as they are; then the corpus is not read."""
 
     def __post_init__(self) -> None:
         if self.model not in PRESETS:
             raise ConfigError(f"unknown model preset '{self.model}'; there are {', '.join(PRESETS)}")
+        self.preset()
+
+    def preset(self) -> ModelConfig:
+        """The model to be trained, before its codecs are known. Raises ConfigError for options that do not fit it."""
+        return PRESETS[self.model]().with_options(self.model_options)
 
 
 def read_training_config(path: str | os.PathLike) -> TrainingConfig:

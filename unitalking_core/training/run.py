@@ -13,8 +13,7 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..codecs import NanoAudioCodec, NanoVideoCodec
-from ..config import AudioConfig, ModelConfig, VideoConfig
-from ..presets import PRESETS
+from ..config import AudioConfig, ConfigError, ModelConfig, VideoConfig
 from ..tasks import TASKS, Given
 from .batches import HELD_OUT
 from .codecs import fit_audio_codec, fit_video_codec, polish_video_decoder
@@ -28,28 +27,32 @@ AUDIO_CODEC, VIDEO_CODEC = "audio_codec.safetensors", "video_codec.safetensors"
 
 
 def run(config: TrainingConfig, only: str | None = None) -> bool:
-    """Do what the configuration says, or what is left of it. False when the training was stopped before its end.
+    """Do what the configuration says, or what is left of it. False when the training was stopped before its end. Raises ConfigError.
 
     `only` one of "audio-codec" and "video-codec" stops after learning it; "video-decoder" goes on with the decoder of a run that has one.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    folder, corpus = Path(config.run), Path(config.corpus)
+    if only and config.codecs_from:
+        raise ConfigError(f"this run takes its codecs from {config.codecs_from}; learn them there")
+    folder, corpus = _codec_folder(config), Path(config.corpus)
     if only == "video-codec":
         _video_codec(config)
         return True
     if only == "video-decoder":
         codec, video = _video_codec(config)
         polish_video_decoder(codec, video, _training_clips(config), config.codecs, config.seed, logger.info)
-        model = dataclasses.replace(PRESETS[config.model](), video=video)
+        model = dataclasses.replace(config.preset(), video=video)
         checkpoint.save(folder / VIDEO_CODEC, model, {checkpoint.VIDEO_CODEC: codec.state_dict()})
         return True
     audio_codec, audio = _audio_codec(config)
     if only == "audio-codec":
         return True
-    model = dataclasses.replace(PRESETS[config.model](), audio=audio)
+    model = dataclasses.replace(config.preset(), audio=audio)
 
     def open_store(stage: Stage) -> LatentStore:
+        if config.codecs_from:
+            return LatentStore(folder / "latents")
         logger.info("encoded %d new recordings", encode_sounds(folder / "latents", corpus, audio_codec, audio))
         if any(TASKS[name].video is not Given.ABSENT for name in stage.tasks):
             video_codec, video = _video_codec(config)
@@ -68,9 +71,20 @@ def run(config: TrainingConfig, only: str | None = None) -> bool:
     return Trainer(config, model, open_store, export).run()
 
 
+def _codec_folder(config: TrainingConfig) -> Path:
+    """Where the codecs and the latents are: in the run's own folder, or in that of another run, which is read only."""
+    if not config.codecs_from:
+        return Path(config.run)
+    folder = Path(config.codecs_from)
+    missing = [name for name in (AUDIO_CODEC, VIDEO_CODEC, "latents") if not (folder / name).exists()]
+    if missing:
+        raise ConfigError(f"codecs_from names {folder}, which has no {', no '.join(missing)}; train that run first")
+    return folder
+
+
 def _audio_codec(config: TrainingConfig) -> tuple[NanoAudioCodec, AudioConfig]:
     """Read the run's audio codec; learn it first where there is none."""
-    path, model = Path(config.run) / AUDIO_CODEC, PRESETS[config.model]()
+    path, model = _codec_folder(config) / AUDIO_CODEC, config.preset()
     if path.is_file():
         model, state = _read(path)
         codec = NanoAudioCodec(model.audio)
@@ -89,7 +103,7 @@ def _audio_codec(config: TrainingConfig) -> tuple[NanoAudioCodec, AudioConfig]:
 
 def _video_codec(config: TrainingConfig) -> tuple[NanoVideoCodec, VideoConfig]:
     """Read the run's video codec; learn it first where there is none."""
-    path, model = Path(config.run) / VIDEO_CODEC, PRESETS[config.model]()
+    path, model = _codec_folder(config) / VIDEO_CODEC, config.preset()
     if path.is_file():
         model, state = _read(path)
         codec = NanoVideoCodec(model.video)

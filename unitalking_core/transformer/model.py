@@ -1,6 +1,7 @@
 """The UniTalking transformer: two identical streams that meet in one joint self-attention per block.
 
-`UniTalkingTransformer` *is* the video stream, with Wan2.2's parameter names at its root, and holds its twin as `audio`.
+`UniTalkingTransformer` *is* the video stream, with Wan2.2's parameter names at its root, and holds its twin as `audio`. What the
+configuration lets both share is one object, named in the video stream.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from ..tasks import JOINT, Visibility
 from .attention import ConditionKV, joint_attention
 from .operations import Attend, Operations
 from .operations import attend as plain_attend
-from .rope import audio_angles, tables, video_angles
-from .stream import Block, Stream, gated, modulate
+from .rope import audio_angles, index_angles, tables, video_angles
+from .stream import Block, Stream, gated, modulate, share
 
 
 LEAST_NOISE = 0.05
@@ -63,6 +64,7 @@ class UniTalkingTransformer(Stream):
         c = config.transformer
         super().__init__(c, config.video.channels, config.audio.channels, c.video_patch, operations, **factory)
         self.audio = Stream(c, config.audio.channels, config.audio.channels, None, operations, **factory)
+        share(self, self.audio, c)
         self.timeline = config.timeline
         self._rope: dict[tuple, tuple[Tensor, Tensor]] = {}
 
@@ -146,8 +148,12 @@ class UniTalkingTransformer(Stream):
             if len(self._rope) > 8:  # a handful of sizes at most is ever live; the rest is what earlier runs left
                 self._rope.clear()
             width = self.config.dim // self.config.heads
-            is_audio = stream.patch is None
-            angles = audio_angles(self.timeline.audio_positions(grid[0], start), width) if is_audio else video_angles(grid, width)
+            if stream.patch is not None:
+                angles = video_angles(grid, width)
+            elif self.config.rope == "index":
+                angles = index_angles([start + n for n in range(grid[0])], width)
+            else:
+                angles = audio_angles(self.timeline.audio_positions(grid[0], start), width)
             with torch.inference_mode(False):  # the tables outlive a run without gradients and may serve one with them
                 self._rope[key] = tables(angles.clone(), device)
         return self._rope[key]

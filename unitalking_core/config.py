@@ -27,7 +27,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """The twin streams; both have the same depth and width (UniTalking, arXiv 2603.01418). Raises ConfigError for values that do not fit."""
+    """The twin streams; both have the same depth and width (UniTalking, arXiv 2603.01418)."""
 
     layers: int
     dim: int

@@ -22,7 +22,6 @@ from .operations import attend as plain_attend
 from .rope import audio_angles, index_angles, tables, video_angles
 from .stream import Block, Stream, gated, modulate, share
 
-
 LEAST_NOISE = 0.05
 """Below this level a predicted datum is turned into a velocity as if it were at it: the quotient would only enlarge errors."""
 
@@ -131,15 +130,15 @@ class UniTalkingTransformer(Stream):
 
     def _leave(self, stream: Stream, tokens: Tensor, state: StreamState) -> Tensor:
         """The velocity, in the shape and type of the latent that came in."""
-        sizes = state.latent.shape[2:]
-        out = stream.unembed(tokens, state.head_e, state.grid)[(..., *(slice(n) for n in sizes))]
+        cropped: tuple[Any, ...] = (..., *(slice(n) for n in state.latent.shape[2:]))
+        out = stream.unembed(tokens, state.head_e, state.grid)[cropped]
         if self.config.predicts == "velocity":
             return out
         level = (state.t / 1000).clamp(min=LEAST_NOISE)
         level = level.repeat_interleave(tokens.shape[1] // level.shape[1], dim=1).unflatten(1, state.grid)
         for axis, cells in enumerate(stream.patch or ()):
             level = level.repeat_interleave(cells, dim=1 + axis)
-        level = level[(..., *(slice(n) for n in sizes))].unsqueeze(1)
+        level = level[cropped].unsqueeze(1)
         return ((state.latent.float() - out.float()) / level).to(state.latent.dtype)
 
     def _rope_tables(self, stream: Stream, grid: tuple[int, ...], start: float, device: torch.device) -> tuple[Tensor, Tensor]:

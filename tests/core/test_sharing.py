@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from reference import GOLDEN
 from tiny import tiny_config
 from torch import Tensor
 
@@ -18,6 +21,8 @@ NAVA = {"sharing": [[0, 0, ["norm3", "ffn"]], [1, 1, list(BLOCK_MODULES)]], "sha
 BORROWED = (
     "audio.blocks.0.norm3.", "audio.blocks.0.ffn.", "audio.blocks.1.", "audio.text_embedding.", "audio.time_embedding.",
 )  # fmt: skip
+OTHERWISE = re.compile("patch_embedding_audio|speaker_embedding")
+"""Of NAVA, what is no matter of sharing: how it embeds sound and a voice."""
 
 
 def config(**options: object) -> ModelConfig:
@@ -106,6 +111,34 @@ def test_forward_equals_two_streams_with_equal_weights_and_gradients_add_up() ->
         scale = want.abs().max().clamp(min=1e-6)
         torch.testing.assert_close(parameter.grad / scale, want / scale, atol=1e-4, rtol=1e-3)
     assert both == len(apart) - len(list(shared.parameters()))
+
+
+def test_navas_layout_has_navas_weights() -> None:
+    """Every tensor of NAVA's blocks and shared embeddings, as often and as large as in its own code (our second condition aside)."""
+    theirs = {name: value for name, value in json.loads((GOLDEN / "nava_6b.json").read_text()).items() if not OTHERWISE.match(name)}
+    nava = {
+        "sharing": [[0, 9, ["norm3", "ffn"]], [10, 29, list(BLOCK_MODULES)]],
+        "shared_embeddings": ["text_embedding", "time_embedding", "time_projection"],
+    }
+    big = tiny_config(layers=30, dim=3072, heads=24, ffn_dim=14336, text_dim=4096, freq_dim=256, video_channels=48, audio_channels=128)
+    found: dict[str, list] = {}
+    for name, value in UniTalkingTransformer(big.with_options({"transformer": nava}), device="meta").state_dict().items():
+        if "voice" not in name and not OTHERWISE.match(_as_nava(name)):
+            found.setdefault(_as_nava(name), [0, list(value.shape)])[0] += 1
+    assert found == theirs
+
+
+def _as_nava(name: str) -> str:
+    """`audio.blocks.3.self_attn.q.weight` -> `double_blocks.*.self_attn.q_audio.weight`."""
+    audio, name = name.startswith("audio."), name.removeprefix("audio.")
+    if match := re.match(r"blocks\.(\d+)\.(.*)", name):
+        kind = "double" if int(match[1]) < 10 else "single"
+        name = f"{kind}_blocks.*.{match[2].replace('modulation.weight', 'modulation.modulation')}"
+        if audio:
+            name = re.sub(r"modulation(?=\.modulation)|(?<=attn\.)\w+", r"\g<0>_audio", name)
+    elif audio:
+        name = re.sub(r"^\w+", r"\g<0>_audio", name)
+    return name.replace("head.modulation.weight", "head.modulation").replace("head_audio.modulation.weight", "head_audio.modulation")
 
 
 def test_rules_that_fit_no_block_are_refused() -> None:

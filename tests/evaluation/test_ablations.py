@@ -70,7 +70,7 @@ def test_everything_is_done_once_and_in_order(tmp_path: Path, source: Path) -> N
     trained = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
     assert len(trained) == 4 * 2
     assert run_ablations(configs, out, [0, 1], clips=3, measure=measure) == told
-    assert len(calls) == 10
+    assert len(calls) == 8
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == trained
 
     write_config(configs, "baseline", source, model_options={"transformer": {"predicts": "data"}})

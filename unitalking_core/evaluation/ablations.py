@@ -39,7 +39,7 @@ class Setting:
 
 
 AS_TRAINED = Setting()
-SAMPLING = (Setting("streams apart when used", APART), Setting("sync guidance 1", sync=1.0), Setting("sync guidance 2", sync=2.0))
+SAMPLING = (Setting("streams apart when used", APART), Setting("sync guidance", sync=1.0))
 """What is asked of the baseline's checkpoint besides."""
 Measure = Callable[[Path, LatentStore, Setting, int], Mapping[str, list[float]]]
 """(checkpoint, store, setting, clips) -> for each measure one value a clip."""

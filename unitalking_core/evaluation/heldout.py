@@ -57,7 +57,7 @@ class HeldOut:
                 found.setdefault(stream, []).append(values)
         return {stream: [sum(levels) / len(levels) for levels in zip(*values, strict=True)] for stream, values in found.items()}
 
-    def motion(self, visibility: Visibility | None = None, *, sync: float = 0.0, steps: int = 12, other_sound: bool = False) -> list[float]:
+    def motion(self, visibility: Visibility | None = None, *, sync: float = 0.0, steps: int = 8, other_sound: bool = False) -> list[float]:
         """How far the motion of pictures sampled for a sound (A2V) is that of the true clip: one correlation a clip.
 
         Motion is what is left of the latents when the average over time is taken away, in the places where the true clip moves most.

@@ -130,6 +130,12 @@ def nano() -> ModelConfig:
     )
 
 
+def pico() -> ModelConfig:
+    """Nano's codecs under a quarter of its transformer, for comparisons that must be cheap. It is not meant to be good."""
+    model = nano()
+    return replace(model, name="pico", transformer=replace(model.transformer, layers=4, dim=128, heads=2, ffn_dim=512))
+
+
 def ten_b() -> ModelConfig:
     """UniTalking at the paper's size (arXiv 2603.01418): Wan2.2-TI2V-5B and its twin for sound at 44.1 kHz, 43.066 tokens a second.
 
@@ -153,4 +159,4 @@ def ten_b_16k() -> ModelConfig:
     return replace(ten_b(), name="10b-16k", audio=audio)
 
 
-PRESETS = {"nano": nano, "10b": ten_b, "10b-16k": ten_b_16k}
+PRESETS = {"nano": nano, "pico": pico, "10b": ten_b, "10b-16k": ten_b_16k}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config import ConfigError
+from ..config import ConfigError, ModelConfig
 from ..presets import PRESETS
 from ..tasks import TASKS
 
@@ -139,14 +139,23 @@ class TrainingConfig:
     """0 makes no samples."""
     sample_clips: int = 3
     tensorboard: bool = False
+    model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Entries of the preset's groups to replace, such as {"transformer": {"rope": "index"}}."""
+    codecs_from: str = ""
+    """Another run whose codecs and latents are used as they are; then the corpus is not read."""
 
     def __post_init__(self) -> None:
         if self.model not in PRESETS:
             raise ConfigError(f"unknown model preset '{self.model}'; there are {', '.join(PRESETS)}")
+        self.preset()
         if self.device not in DEVICES:
             raise ConfigError(f"unknown device '{self.device}'; there are {', '.join(DEVICES)}")
         if any(stage.lora for stage in self.stages) and (len(self.stages) > 1 or not self.start):
             raise ConfigError("a stage with lora must be the run's only one, and 'start' must name the checkpoint that it adapts")
+
+    def preset(self) -> ModelConfig:
+        """The model to be trained, before its codecs are known. Raises ConfigError for options that do not fit it."""
+        return PRESETS[self.model]().with_options(self.model_options)
 
 
 def read_training_config(path: str | os.PathLike) -> TrainingConfig:

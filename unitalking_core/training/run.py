@@ -37,6 +37,8 @@ AUDIO_CODEC, VIDEO_CODEC = "audio_codec.safetensors", "video_codec.safetensors"
 def run(config: TrainingConfig, only: str | None = None, until: int | None = None) -> bool:
     """Do what the configuration says, or what is left of it, `until` so many steps. False when it was stopped before its end.
 
+    Raises ConfigError where the configuration does not fit what is there.
+
     `only` one of "audio-codec" and "video-codec" stops after learning it; "video-decoder" goes on with the decoder of a run that has one.
     """
     if config.threads:
@@ -49,7 +51,9 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
         codecs = {part: parts[part] for part in (checkpoint.VIDEO_CODEC, checkpoint.AUDIO_CODEC) if part in parts}
         ship_average = partial(_export, config, model, codecs)
         return Trainer(config, model, lambda stage: open_latents(Path(config.latents)), ship_average).run(until)
-    folder, corpus = Path(config.run), Path(config.corpus)
+    if only and config.codecs_from:
+        raise ConfigError(f"this run takes its codecs from {config.codecs_from}; learn them there")
+    folder, corpus = _codec_folder(config), Path(config.corpus)
     if only == "video-codec":
         _video_codec(config)
         return True
@@ -66,6 +70,8 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
     model = dataclasses.replace(model, audio=audio)
 
     def open_store(stage: Stage) -> Latents:
+        if config.codecs_from:
+            return LatentStore(folder / "latents")
         logger.info("encoded %d new recordings", encode_sounds(folder / "latents", corpus, audio_codec, audio))
         if any(TASKS[name].video is not Given.ABSENT for name in stage.tasks):
             video_codec, video = _video_codec(config)
@@ -91,7 +97,7 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
         if stage.lora is not None:
             average = merge_adapters(average, stage.lora)
         pipeline = averaged_pipeline(whole, average, video_codec, audio_codec)
-        out = folder / "samples" / str(steps)
+        out = Path(config.run) / "samples" / str(steps)
         write_samples(pipeline, corpus, held_out(corpus, config.sample_clips, task), task, out)
         logger.info("samples of %s after %d steps: %s", task, steps, out)
 
@@ -104,7 +110,7 @@ def _model(config: TrainingConfig) -> ModelConfig:
     Raises ConfigError when neither says how the run's latents are made.
     """
     if not config.start:
-        model = PRESETS[config.model]()
+        model = config.preset()
         learned = model.video.codec in VIDEO_CODECS and model.audio.codec in AUDIO_CODECS
         if learned and config.latents:
             raise ConfigError(
@@ -133,9 +139,20 @@ def _export(config: TrainingConfig, model: ModelConfig, codecs: Mapping, average
     logger.info("shipped %s after %d steps", config.export, steps)
 
 
+def _codec_folder(config: TrainingConfig) -> Path:
+    """Where the codecs and the latents are: in the run's own folder, or in that of another run, which is read only."""
+    if not config.codecs_from:
+        return Path(config.run)
+    folder = Path(config.codecs_from)
+    missing = [name for name in (AUDIO_CODEC, VIDEO_CODEC, "latents") if not (folder / name).exists()]
+    if missing:
+        raise ConfigError(f"codecs_from names {folder}, which has no {', no '.join(missing)}; train that run first")
+    return folder
+
+
 def _audio_codec(config: TrainingConfig) -> tuple[NanoAudioCodec, AudioConfig]:
     """Read the run's audio codec; learn it first where there is none."""
-    path, model = Path(config.run) / AUDIO_CODEC, _model(config)
+    path, model = _codec_folder(config) / AUDIO_CODEC, _model(config)
     if path.is_file():
         model, state = _read(path)
         codec = NanoAudioCodec(model.audio)
@@ -154,7 +171,7 @@ def _audio_codec(config: TrainingConfig) -> tuple[NanoAudioCodec, AudioConfig]:
 
 def _video_codec(config: TrainingConfig) -> tuple[NanoVideoCodec, VideoConfig]:
     """Read the run's video codec; learn it first where there is none."""
-    path, model = Path(config.run) / VIDEO_CODEC, _model(config)
+    path, model = _codec_folder(config) / VIDEO_CODEC, _model(config)
     if path.is_file():
         model, state = _read(path)
         codec = NanoVideoCodec(model.video)

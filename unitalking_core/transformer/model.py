@@ -1,6 +1,7 @@
 """The UniTalking transformer: two identical streams that meet in one joint self-attention per block.
 
-`UniTalkingTransformer` *is* the video stream, with Wan2.2's parameter names at its root, and holds its twin as `audio`.
+`UniTalkingTransformer` *is* the video stream, with Wan2.2's parameter names at its root, and holds its twin as `audio`. What the
+configuration lets both share is one object, named in the video stream.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from .attention import ConditionKV, joint_attention
 from .operations import Attend, Operations
 from .operations import attend as plain_attend
 from .residual import Guess, guess, normalise, to_velocity
-from .rope import audio_angles, tables, video_angles
-from .stream import Block, Stream, gated, modulate
+from .rope import audio_angles, index_angles, tables, video_angles
+from .stream import Block, Stream, gated, modulate, share
 
 
 class Conditions(NamedTuple):
@@ -62,6 +63,7 @@ class UniTalkingTransformer(Stream):
         c = config.transformer
         super().__init__(c, config.video.channels, config.audio.channels, c.video_patch, operations, **factory)
         self.audio = Stream(c, config.audio.channels, config.audio.channels, None, operations, **factory)
+        share(self, self.audio, c)
         self.timeline = config.timeline
         self.change = config.video.change
         self._rope: dict[tuple, tuple[Tensor, Tensor]] = {}
@@ -135,11 +137,11 @@ class UniTalkingTransformer(Stream):
         for axis, cells in enumerate(stream.patch or ()):
             level = level.repeat_interleave(cells, dim=1 + axis)
         first_given = (t[:, 0] == 0) & (t.shape[1] > 1) & (stream is self)
-        return level[(..., *(slice(n) for n in latent.shape[2:]))].unsqueeze(1), guess(latent, first_given, self.change)
+        return level[_cropped(latent)].unsqueeze(1), guess(latent, first_given, self.change)
 
     def _leave(self, stream: Stream, tokens: Tensor, state: StreamState) -> Tensor:
         """The velocity, in the shape of the latent that came in."""
-        out = stream.unembed(tokens, state.head_e, state.grid)[(..., *(slice(n) for n in state.latent.shape[2:]))]
+        out = stream.unembed(tokens, state.head_e, state.grid)[_cropped(state.latent)]
         return out if state.around is None else to_velocity(out, state.latent, *state.around)
 
     def _rope_tables(self, stream: Stream, grid: tuple[int, ...], start: float, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -148,8 +150,12 @@ class UniTalkingTransformer(Stream):
             if len(self._rope) > 8:  # a handful of sizes at most is ever live; the rest is what earlier runs left
                 self._rope.clear()
             width = self.config.dim // self.config.heads
-            is_audio = stream.patch is None
-            angles = audio_angles(self.timeline.audio_positions(grid[0], start), width) if is_audio else video_angles(grid, width)
+            if stream.patch is not None:
+                angles = video_angles(grid, width)
+            elif self.config.rope == "index":
+                angles = index_angles([start + n for n in range(grid[0])], width)
+            else:
+                angles = audio_angles(self.timeline.audio_positions(grid[0], start), width)
             with torch.inference_mode(False):  # the tables outlive a run without gradients and may serve one with them
                 self._rope[key] = tables(angles.clone(), device)
         return self._rope[key]
@@ -183,3 +189,8 @@ class UniTalkingTransformer(Stream):
             x = x + block.cross_attn(block.norm3(x), kv, conditions.gate, attend)
             outs.append(gated(x, block.ffn(modulate(block.norm2(x), m[3], m[4])), m[5]))
         return (outs[0] if v is not None else None), (outs[-1] if a is not None else None)
+
+
+def _cropped(latent: Tensor) -> tuple[Any, ...]:
+    """The index that brings what was padded to whole patches back to the latent's sizes."""
+    return (..., *(slice(n) for n in latent.shape[2:]))

@@ -139,5 +139,24 @@ class Stream(nn.Module):
         return out.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(out.shape[0], -1, t * pt, h * ph, w * pw)
 
 
+def share(video: Stream, audio: Stream, config: TransformerConfig) -> None:
+    """Give the twin what the configuration says it shares: the video stream's own modules.
+
+    The twin holds them without registering them, so that parameters, state dicts, optimisers and hosts meet each of them once, under its
+    name in the video stream.
+    """
+    for first, last, modules in config.sharing:
+        for theirs, own in zip(video.blocks[first : last + 1], audio.blocks[first : last + 1], strict=True):
+            for name in modules:
+                _borrow(own, theirs, name)
+    for name in config.shared_embeddings:
+        _borrow(audio, video, name)
+
+
+def _borrow(borrower: nn.Module, owner: nn.Module, name: str) -> None:
+    delattr(borrower, name)
+    object.__setattr__(borrower, name, getattr(owner, name))  # nn.Module's own way of setting would register it
+
+
 def _mlp(inputs: int, dim: int, activation: nn.Module, operations: Any, **factory: Any) -> nn.Sequential:
     return nn.Sequential(operations.Linear(inputs, dim, **factory), activation, operations.Linear(dim, dim, **factory))

@@ -1,7 +1,7 @@
 """SyncNet: the published layout, features, towers and offset search, each against numbers from elsewhere.
 
 `syncnet_golden.safetensors` was computed once with the authors' public classes (SyncNetModel.py 6efbb1c, the loop and `calc_pdist` of
-SyncNetInstance.py dae7abe) on the weights and inputs made below, and with python_speech_features 0.6. The published weights cannot be had here.
+SyncNetInstance.py dae7abe) on the weights and inputs made below, and with python_speech_features 0.6. The published weights are not here.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def test_safetensors_and_the_authors_kind_of_file_give_the_same(weights: dict[st
 
 
 def test_wrong_weights_are_refused(weights: dict[str, Tensor], tmp_path: Path) -> None:
-    with pytest.raises(SyncNetError, match="get syncnet_v2.model from"):
+    with pytest.raises(SyncNetError, match=r"get syncnet_v2\.model from"):
         syncnet.load_syncnet(tmp_path / "absent.model")
     (tmp_path / "text.model").write_text("not weights")
     with pytest.raises(SyncNetError, match=r"text\.model cannot be read as weights"):

@@ -1,8 +1,8 @@
 """The UniTalking paper's tables, for orientation: other test sets, other instruments, so never to be ranked with numbers measured here.
 
-Source: arXiv 2603.01418 (CVPR 2026 Findings). The paper itself could not be opened while this was written; the figures are as public reading
-notes on it give them (three versions of one note, which agree; Sync-C, similarity and WER of UniTalking also in a second,
-independent listing). Its preference study is left out: the notes give it in rounded words only.
+Source: arXiv 2603.01418 (CVPR 2026 Findings). The paper itself could not be opened while this was written; the figures are as
+public reading notes on it give them (three versions of one note, which agree; Sync-C, English similarity and WER of UniTalking also in
+an independent listing). Its preference study is left out: the notes give it in rounded words only.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class PublishedTable:
 
 SOURCE = "arXiv 2603.01418, as given by public reading notes on the paper"
 CAVEAT = (
-    "Not comparable with the numbers above: another test set, real faces and voices, other instruments. "
-    "They stand here to show what the paper measured and reached."
+    "Not comparable with the numbers above: other test sets than nano's drawn faces and synthetic voices, other instruments. "
+    "They stand here to show what the paper measures and what the field reaches."
 )
 
 TABLES = (

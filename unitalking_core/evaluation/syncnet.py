@@ -4,13 +4,13 @@ Source: Chung & Zisserman 2016, "Out of time: automated lip sync in the wild"; p
 are those of its authors' public code (github.com/joonson/syncnet_python: SyncNetModel.py 6efbb1c, SyncNetInstance.py dae7abe, offset
 range from run_syncnet.py), so that `syncnet_v2.model` fits. The weights are not part of this project; nothing is downloaded.
 
-Two towers look at the same 0.2 s, one at five face crops, one at 20 windows of MFCC, and give 1024 numbers each. W windows start at every
-frame of the clip. For every offset of -15..15 frames the mean distance of the towers is taken over all W; **Sync-D** is the smallest of these
-31, **Sync-C** their median less the smallest (the same as LSE-D and LSE-C).
+Two towers look at the same 0.2 s, one at five face crops, one at 20 windows of MFCC, and give 1024 numbers each. W such windows start one
+at every frame of the clip. For every offset of -15..15 frames the mean distance of the towers is taken over all W; **Sync-D** is the
+smallest of these 31, **Sync-C** their median less the smallest (also called LSE-D and LSE-C).
 
-What the frames must be: 25 per second, a face crop (chin to forehead and some margin) at 224 x 224. A clip is brought to 25 fps by the nearest
-frame. A portrait as this pack makes them is a face crop already; of any other picture `crop` names the face. The public
-pipeline finds faces with a detector, smooths their boxes and passes crops through JPEG; scores differ a little for that.
+What the frames must be: 25 per second, a face crop (chin to forehead and some margin) at 224 x 224. A clip is brought to 25 fps by
+repeating or dropping frames. A portrait as this pack makes them is a face crop already; of any other picture `crop` names the face. The
+public pipeline finds faces with a detector, smooths their boxes and passes crops through JPEG; scores differ a little for that.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class SyncScore:
 
 
 def load_syncnet(path: str | os.PathLike[str], device: str = "cpu") -> SyncNet:
-    """The network with the weights of `syncnet_v2.model` (read as tensors only, never executed) or of a .safetensors file with the same keys.
+    """The network with the weights of `syncnet_v2.model` (read as tensors, never executed) or a .safetensors file with the same keys.
 
     Raises SyncNetError if the file is missing, is of another kind or does not hold SyncNet's parameters.
     """

@@ -116,7 +116,14 @@ def nano() -> ModelConfig:
         transformer=TransformerConfig(
             layers=6, dim=192, heads=3, ffn_dim=768, text_dim=192, freq_dim=128, audio_kernel=5, predicts="residual"
         ),
-        video=VideoConfig(codec="nano-video", channels=48, fps=24, width=128, height=128, options={"hidden": 96, "blocks": 2, "fine": 48}),
+        video=VideoConfig(
+            codec="nano-video",
+            channels=48,
+            fps=24,
+            width=128,
+            height=128,
+            options={"hidden": 112, "blocks": 2, "fine": 48, "fine_blocks": 2},
+        ),
         audio=AudioConfig(
             codec="nano-audio",
             channels=40,

@@ -16,7 +16,8 @@ from ..checkpoint import TEXT_ENCODER, TRANSFORMER, Checkpoint, load_into
 from ..conditions.voice import fit_voice_tokens
 from ..flow import Guidance, Pass, sample_euler, uniform_sigmas
 from ..tasks import APART, TASKS, Condition, Given, Task, Visibility
-from ..training.batches import HELD_OUT, Batch
+from ..training.batches import Batch
+from ..training.corpus import in_training
 from ..training.latents import Entry, LatentStore
 from ..training.objective import Learner
 
@@ -38,7 +39,7 @@ class HeldOut:
         for name, module in ((TRANSFORMER, self.learner.transformer), (TEXT_ENCODER, self.learner.text_encoder)):
             load_into(module, checkpoint.part(name), name.replace("_", " "), torch.float32)
         self.config, self.store = checkpoint.config, store
-        entries = [e for e in store.entries if e.split == HELD_OUT and e.video is not None]
+        entries = [e for e in store.entries if not in_training(e.split) and e.video is not None]
         self.entries = [e for e in entries if (e.audio[1], e.video[1]) == (entries[0].audio[1], entries[0].video[1])][:clips]  # type: ignore[index]
         if len(self.entries) < 2:
             raise ValueError(f"{len(self.entries)} held-out clips with pictures: another clip's sound needs two at least")
@@ -98,6 +99,7 @@ class HeldOut:
             voice=torch.cat([self._voice(e) for e in entries]),
             gate=torch.full((rows,), float(Condition.VOICE in task.conditions)),
             s=torch.full((rows,), level),
+            mouth=None,
             visibility=(visibility or task.visibility,) * rows,
         )
 

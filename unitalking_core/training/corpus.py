@@ -47,7 +47,7 @@ def read_manifest(folder: Path) -> list[Item]:
         try:
             raw = json.loads(line)
             box = raw.get("mouth_box")
-            items.append(Item(*(raw[name] for name in REQUIRED), mouth_box=None if box is None else tuple(box)))
+            items.append(Item(**{name: raw[name] for name in REQUIRED}, mouth_box=None if box is None else tuple(box)))
         except (json.JSONDecodeError, KeyError) as error:
             raise CorpusError(f"{path}, line {number}: {error!r}") from error
     return items

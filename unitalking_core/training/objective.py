@@ -134,10 +134,12 @@ def _mixed(data: Tensor, noise: Tensor, s: Tensor, mask: Tensor) -> Tensor:
 def place_weights(batch: Batch, motion: float, mouth: float) -> Tensor:
     """Weights (B, 1, 1, h, w), 1 on average over each picture: 1 + motion x the place's share of the clip's motion + mouth x its part
     of the mouth, then scaled."""
-    assert batch.video is not None and batch.mouth is not None
+    assert batch.video is not None
     moving = batch.video.var(dim=2).mean(1)
     share = moving / moving.mean((1, 2), keepdim=True).clamp(min=1e-6)
-    weight = 1 + motion * share.clamp(max=MOST_MOTION) + mouth * batch.mouth
+    weight = 1 + motion * share.clamp(max=MOST_MOTION)
+    if batch.mouth is not None:
+        weight = weight + mouth * batch.mouth
     return (weight / weight.mean((1, 2), keepdim=True))[:, None, None]
 
 

@@ -36,7 +36,7 @@ ARRAYS = ("audio", "voice", "video")
 class ShardEntry(Entry):
     """Places are offsets in values from the start of the shard's file."""
 
-    shard: int
+    shard: int = 0
 
 
 class ShardStore:
@@ -101,7 +101,7 @@ def write_shards(store: Latents, folder: Path, samples: int = 1000) -> int:
 
 
 def _write_sample(tar: tarfile.TarFile, key: str, store: Latents, entry: Entry) -> None:
-    _add(tar, f"{key}.json", json.dumps({name: getattr(entry, name) for name in NAMES}, ensure_ascii=False).encode())
+    _add(tar, f"{key}.json", json.dumps({name: getattr(entry, name) for name in (*NAMES, "mouth_box")}, ensure_ascii=False).encode())
     for name in ARRAYS:
         if getattr(entry, name) is not None:
             content = io.BytesIO()
@@ -143,11 +143,11 @@ def _index(shard: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _names(content: dict[str, Any], where: str) -> dict[str, str]:
+def _names(content: dict[str, Any], where: str) -> dict[str, Any]:
     missing = [name for name in NAMES if name not in content]
     if missing:
         raise LatentsError(f"{where} lacks {', '.join(missing)}")
-    return {name: content[name] for name in NAMES}
+    return {name: content[name] for name in NAMES} | {"mouth_box": content.get("mouth_box")}
 
 
 def _array_place(file: Any, start: int, where: str) -> Place:

@@ -51,6 +51,7 @@ def assert_same_files(one: Path, two: Path) -> None:
     assert {**a, "pending": None} == {**b, "pending": None}
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     """Uneven shares (2 and 3 rows), accumulation, checkpointed blocks; stopped inside a stage, so that optimiser states are in the file."""
     wishes = {"until": 7, "batch": 5, "accumulate": 2, "checkpoint_activations": True}
@@ -67,6 +68,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     assert a.keys() == b.keys() == one.learner.transformer.state_dict().keys()
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_goes_on_from_a_saved_run(tmp_path: Path) -> None:
     train(tmp_path / "whole")
     train(tmp_path / "cut", until=2)

@@ -24,6 +24,15 @@ _A, _B = ".lora_A.default.weight", ".lora_B.default.weight"
 _ADAPTER = re.compile(r"\.(lora_[AB])\.default\.weight$")
 
 
+def adapted_layers(transformer: nn.Module, options: LoraOptions) -> list[str]:
+    """Names of the linear layers that hold one of the targets. Raises ConfigError when there are none."""
+    layers = [name for name, module in transformer.named_modules() if isinstance(module, nn.Linear)]
+    names = [name for name in layers if any(re.search(target, name) for target in options.targets)]
+    if not names:
+        raise ConfigError(f"lora: no linear layer's name holds {', '.join(options.targets)}; there are {layers[0]} ... {layers[-1]}")
+    return names
+
+
 def add_adapters(learner: Learner, options: LoraOptions) -> list[str]:
     """Put adapters on the transformer's linear layers whose names hold one of the targets; returns those names.
 
@@ -33,10 +42,7 @@ def add_adapters(learner: Learner, options: LoraOptions) -> list[str]:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise ConfigError("LoRA needs the package peft: pip install 'unitalking[train]', or pip install peft") from error
-    layers = [name for name, module in learner.transformer.named_modules() if isinstance(module, nn.Linear)]
-    names = [name for name in layers if any(re.search(target, name) for target in options.targets)]
-    if not names:
-        raise ConfigError(f"lora: no linear layer's name holds {', '.join(options.targets)}; there are {layers[0]} ... {layers[-1]}")
+    names = adapted_layers(learner.transformer, options)
     # One pattern for the whole name: a list would be matched by endings, and every video layer's name ends an audio layer's.
     pattern = "|".join(re.escape(name) for name in names)
     inject_adapter_in_model(LoraConfig(r=options.rank, lora_alpha=options.alpha, target_modules=pattern), learner.transformer)

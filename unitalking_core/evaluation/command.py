@@ -52,9 +52,10 @@ def _evaluate(options: argparse.Namespace, work: Path) -> None:
     from ..generate import Pipeline
     from ..training.corpus import read_manifest
     from .clips import Maker, Settings, Trial, default_guidance, held_out
-    from .evaluate import all_metrics, evaluate, sha256
+    from .evaluate import all_metrics, evaluate
     from .manifest import check_same
     from .readings import Readings
+    from .recordings import sha256_of
     from .tools import Place
 
     trials = [Trial.of(name.strip()) for name in options.tasks.split(",")]
@@ -63,7 +64,7 @@ def _evaluate(options: argparse.Namespace, work: Path) -> None:
     items = held_out(read_manifest(options.corpus), options.clips)
     pipeline = Pipeline.load(options.checkpoint, options.device)
     guidance = default_guidance(pipeline, options.text_scale, options.voice_scale, options.sync_scale)
-    settings = Settings(sha256(options.checkpoint), options.steps or pipeline.config.sampling.steps, guidance, options.seed)
+    settings = Settings(sha256_of(options.checkpoint), options.steps or pipeline.config.sampling.steps, guidance, options.seed)
     readings = Readings(work / "readings", options.workers)
     metrics = evaluate(
         Maker(pipeline, options.corpus, work, settings, options.batch),

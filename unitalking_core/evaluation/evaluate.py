@@ -5,7 +5,6 @@ A metric whose tool is not installed is in the document too, with no figures and
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import platform
@@ -151,15 +150,6 @@ def _entry(figure: Figure, tool: str, columns: Columns | None, reason: str | Non
     if figure.statistic != "mean" and reason is None:
         note += f" ({figure.statistic} over clips)"
     return {"unit": figure.unit, "better": figure.better, "tool": tool, "note": note, **shown}
-
-
-def sha256(path: Path) -> str:
-    """Of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _voices(corpus: Path, items: Sequence[Item]) -> dict[str, tuple[Recording, ...]]:

@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from ..conditions.text import END, START
 from ..data.speech import SAMPLE_RATE
 
-__all__ = ["SAMPLE_RATE", "Recording", "spoken_words", "write_recording"]
+__all__ = ["SAMPLE_RATE", "Recording", "sha256_of", "spoken_words", "write_recording"]
 
 
 @dataclass(frozen=True)
@@ -66,3 +66,12 @@ def spoken_words(text: str) -> str:
     """The words that a prompt asks for: what stands between its marks, lower case, without punctuation."""
     match = re.search(f"{re.escape(START)}(.*?){re.escape(END)}", text)
     return " ".join(re.sub(r"[^a-z0-9' ]", " ", (match.group(1) if match else text).lower()).split())
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

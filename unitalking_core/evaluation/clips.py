@@ -15,22 +15,22 @@ import logging
 import wave
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torchaudio
 from torch import Tensor
 
+from ..conditions.voice import fit_voice_tokens
 from ..flow import Guidance
 from ..generate import Pipeline
 from ..latents import from_model_space, to_model_space
 from ..media import write_clip
 from ..sampling import sample
 from ..tasks import APART, TASKS, Given, Task, Visibility
-from ..training.batches import HELD_OUT
 from ..training.corpus import CorpusError, Item, read_clip_frames, read_clip_sound, read_voice
+from .manifest import HELD_OUT
 from .recordings import SAMPLE_RATE, Recording, spoken_words, write_recording
 
 LOG = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Maker:
                 [item.text for item in batch],
                 video,
                 audio,
-                torch.cat([torch.nn.functional.pad(v[..., :longest], (0, max(0, longest - v.shape[-1]))) for v in voices]),
+                torch.cat([fit_voice_tokens(voice, longest) for voice in voices]),
                 seeds=[zlib.crc32(item.id.encode()) + self.settings.seed for item in batch],
                 steps=self.settings.steps,
                 guidance=self.settings.guidance,
@@ -132,12 +132,15 @@ class Maker:
         """Batches of what is not there yet; clips of a batch are of one length."""
         (self.work / folder).mkdir(exist_ok=True)
         todo = [item for item, there in zip(items, self.recordings(folder, items), strict=True) if not there.path.is_file()]
+        by_length: dict[int, list[Item]] = {}
+        for item in todo:
+            by_length.setdefault(read_clip_sound(self.corpus, item).shape[-1], []).append(item)
         done = 0
-        for _, alike in groupby(todo, key=lambda item: read_clip_sound(self.corpus, item).shape[-1]):
-            run = list(alike)
-            for start in range(0, len(run), self.batch):
-                yield run[start : start + self.batch]
-                done += len(run[start : start + self.batch])
+        for alike in by_length.values():
+            for start in range(0, len(alike), self.batch):
+                batch = alike[start : start + self.batch]
+                yield batch
+                done += len(batch)
                 LOG.info("%s: made %d of %d", folder, done, len(todo))
 
     def _latents(self, batch: Sequence[Item]) -> tuple[Tensor, Tensor]:
@@ -192,7 +195,7 @@ class Maker:
 def default_guidance(pipeline: Pipeline, text: float | None = None, voice: float = 1.0, sync: float = 0.0) -> Guidance:
     """The checkpoint's own scale of the text, unless another is asked for."""
     text = pipeline.config.sampling.text_scale if text is None else text
-    return replace(Guidance(text, text), voice=voice, sync_video=sync, sync_audio=sync)
+    return Guidance(text, text, voice, sync, sync)
 
 
 def held_out(items: Sequence[Item], count: int | None) -> list[Item]:

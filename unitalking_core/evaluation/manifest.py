@@ -7,8 +7,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..training.batches import HELD_OUT
 from ..training.corpus import CorpusError
+
+HELD_OUT = "heldout"
+"""The split of a corpus that nothing is learned from."""
 
 
 def held_out_lines(corpus: Path) -> list[str]:

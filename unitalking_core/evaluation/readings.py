@@ -7,7 +7,7 @@ import json
 import logging
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Readings:
         digest = hashlib.sha256("\n".join((tool.name, self.versions[tool.name], *sensed)).encode()).hexdigest()
         return self.folder / tool.name / f"{digest[:32]}.json"
 
-    def _make(self, tool: Tool, todo: list[tuple[Path, Recording]]):  # noqa: ANN202 - yields (file, answer)
+    def _make(self, tool: Tool, todo: list[tuple[Path, Recording]]) -> Iterator[tuple[Path, dict[str, Any]]]:
         if self.workers == 1 or len(todo) < 2 * self.workers:
             if tool not in self._open:
                 self._open[tool] = tool.open()

@@ -62,6 +62,7 @@ tr.ours th, tr.ours td { font-weight: 650; }
 
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
+.comparison { max-width: 24rem; }
 .axis { stroke: var(--line); stroke-width: 1; }
 .gain { fill: var(--gain); } .good { fill: var(--good); }
 .range { stroke-width: 2.5; stroke-linecap: round; opacity: .45; } .range.model { stroke-width: 5; }
@@ -93,7 +94,7 @@ audio { display: block; width: 100%; }
   max-width: 46rem; background: var(--wash); border-left: 3px solid var(--ceiling); padding: .8rem 1.1rem; border-radius: 0 .4rem .4rem 0;
 }
 
-@media (max-width: 46rem) {
+@media screen and (max-width: 46rem) {
   body { padding: 2rem 1.1rem 4rem; }
   h1 { font-size: 1.9rem; } h2 { margin-top: 3rem; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
@@ -113,7 +114,8 @@ audio { display: block; width: 100%; }
     --model: #1f6f8b; --ceiling: #b07d1e; --floor: #777; --sound: #ddd; --gain: #cfe3e9; --good: #eee;
   }
   @page { margin: 16mm; }
-  body { padding: 0; max-width: none; font-size: 10pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  html { font-size: 8.5pt; }
+  body { padding: 0; max-width: none; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   nav { display: none; }
   h2, h3 { break-after: avoid; } tr { break-inside: avoid; }
 }

@@ -13,7 +13,7 @@ from training.toy import MODEL, TALK, toy_batches, toy_config, toy_learner, writ
 from unitalking_core import checkpoint
 from unitalking_core.config import ConfigError
 from unitalking_core.training.config import LoraOptions, Stage, TrainingConfig
-from unitalking_core.training.lora import add_adapters, save_adapters
+from unitalking_core.training.lora import add_adapters, merge_adapters, save_adapters
 from unitalking_core.training.objective import Learner
 from unitalking_core.training.run import ship
 from unitalking_core.training.trainer import Trainer
@@ -65,6 +65,7 @@ def test_the_file_is_the_difference(tmp_path: Path) -> None:
     plain = Learner(MODEL)
     checkpoint.load_into(plain.transformer, checkpoint.load(config.start).part(checkpoint.TRANSFORMER), "transformer", torch.float32)
     checkpoint.load_into(plain.text_encoder, checkpoint.load(config.start).part(checkpoint.TEXT_ENCODER), "text encoder", torch.float32)
+    merged = merge_adapters(weights, OPTIONS)
     batch = toy_batches(tmp_path / "latents", TALK).draw(3)
     expected = run.learner(batch).total
     assert not torch.allclose(plain(batch).total, expected, rtol=1e-3)
@@ -77,6 +78,7 @@ def test_the_file_is_the_difference(tmp_path: Path) -> None:
             assert a.shape[0] == b.shape[1] == OPTIONS.rank
             in_memory[f"{layer}.weight"] += alpha / a.shape[0] * b @ a
     torch.testing.assert_close(plain(batch).total, expected)
+    torch.testing.assert_close(merged, plain.state_dict())
 
 
 def test_targets_choose_layers() -> None:

@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training.toy import MODEL, TALK, toy_learner, write_store
+from training.toy import MODEL, TALK, toy_config, toy_learner, write_store
 
+from unitalking_core import checkpoint
+from unitalking_core.config import ConfigError
 from unitalking_core.training.batches import Batches
 from unitalking_core.training.latents import LatentsError
+from unitalking_core.training.run import run, ship
 from unitalking_core.training.shards import ShardStore, open_latents, write_shards
 
 
@@ -85,6 +88,23 @@ def test_the_webdataset_package_reads_and_writes_them(tmp_path: Path) -> None:
     for entry, other in zip(store.entries, again.entries, strict=True):
         assert (entry.id, entry.text) == (other.id, other.text)
         assert torch.equal(store.voice(entry), again.voice(other))
+
+
+def test_a_run_trains_from_shards(tmp_path: Path) -> None:
+    shards(tmp_path)
+    start, latents, out = (str(tmp_path / name) for name in ("start.safetensors", "shards", "out.safetensors"))
+    learner = toy_learner(seed=5)
+    ship(start, MODEL, dict(learner.named_parameters()), {})
+    stage = dataclasses.replace(TALK, optimizer="adamw", steps=2)
+    config = toy_config(tmp_path, stages=(stage,), start=start, latents=latents, export=out, device="cpu")
+    assert run(config)
+    made = checkpoint.load(out)
+    assert made.config == MODEL
+    # The run begins with the checkpoint's weights and moves them by about two steps of the rate.
+    moved = made.part(checkpoint.TRANSFORMER)["blocks.0.ffn.0.weight"].float() - learner.transformer.blocks[0].ffn[0].weight
+    assert 0 < moved.abs().max() < 4 * stage.lr
+    with pytest.raises(ConfigError, match="name a 'start' whose codecs made these latents"):
+        run(dataclasses.replace(config, start=""))
 
 
 def test_wrong_shards_are_refused(tmp_path: Path) -> None:

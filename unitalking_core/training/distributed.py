@@ -19,9 +19,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ..config import ConfigError
 from .batches import Batch
@@ -44,9 +41,15 @@ def check(config: TrainingConfig) -> None:
 def shard(learner: Learner, device: torch.device, precision: str) -> None:
     """Make every parameter of the learner, and what its blocks run through, sharded. Collective: all processes hold the same weights.
 
-    Weights stay in float32 and are gathered as the precision says; gradients are summed in float32. Raises RuntimeError if a parameter
-    stayed whole.
+    Weights stay in float32 and are gathered as the precision says; gradients are summed in float32. Raises ConfigError where torch is too
+    old, RuntimeError if a parameter stayed whole.
     """
+    try:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+        from torch.distributed.tensor import DTensor
+    except ImportError as error:
+        raise ConfigError(f"several processes need torch 2.6 or newer with torch.distributed; this is torch {torch.__version__}") from error
     mesh = init_device_mesh(device.type, (processes()[1],))
     gathered = torch.bfloat16 if precision == "bf16" else None
     # Autocast decides the precision of every operation, so that what enters a block is not cast here.
@@ -118,6 +121,10 @@ def anyone(flag: bool, device: torch.device) -> bool:
 
 def whole(tensor: Tensor) -> Tensor:
     """A tensor with all its parts. Collective where it is sharded."""
+    if processes()[1] == 1:
+        return tensor
+    from torch.distributed.tensor import DTensor
+
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
@@ -134,6 +141,10 @@ def whole_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def like(tensor: Tensor, model: Tensor) -> Tensor:
     """A whole tensor that every process holds -> sharded as `model` is; no process asks another."""
+    if processes()[1] == 1:
+        return tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
     if not isinstance(model, DTensor):
         return tensor
     return distribute_tensor(tensor.to(model.device), model.device_mesh, model.placements, src_data_rank=None)

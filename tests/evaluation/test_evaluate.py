@@ -66,7 +66,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def maker(pipeline: Pipeline, corpus: Path, work: Path, **values: object) -> Maker:
-    settings = {"checkpoint": "abc", "steps": 2, "guidance": default_guidance(pipeline), "seed": 0, **values}
+    settings = {"checkpoint": "abc", "manifest": "def", "steps": 2, "guidance": default_guidance(pipeline), "seed": 0, **values}
     return Maker(pipeline, corpus, work, Settings(**settings), batch=2)
 
 

@@ -43,7 +43,7 @@ class Peak:
 @pytest.fixture
 def recordings(tmp_path: Path) -> list[Recording]:
     found = []
-    for name, peak in (("a", 5), ("b", 9), ("c", 0), ("d", 5)):
+    for name, peak in (("a", 5), ("b", 9), ("c", 0), ("d", 5), ("e", 7)):
         write_recording(tmp_path / f"{name}.safetensors", None, np.array([0, peak, 0], np.int16))
         found.append(Recording(tmp_path / f"{name}.safetensors"))
     return found
@@ -52,10 +52,10 @@ def recordings(tmp_path: Path) -> list[Recording]:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_equal_sounds_are_read_once_even_over_runs(tmp_path: Path, recordings: list[Recording], workers: int) -> None:
     tool = Peak(tmp_path / "log")
-    assert Readings(tmp_path / "kept", workers).read(tool, recordings) == [5, 9, None, 5]
-    assert len(tool.log.read_text().split()) == 3
-    assert Readings(tmp_path / "kept", workers).read(tool, recordings[::-1]) == [5, None, 9, 5]
-    assert len(tool.log.read_text().split()) == 3
+    assert Readings(tmp_path / "kept", workers).read(tool, recordings) == [5, 9, None, 5, 7]
+    assert len(tool.log.read_text().split()) == 4  # enough for a pool
+    assert Readings(tmp_path / "kept", workers).read(tool, recordings[::-1]) == [7, 5, None, 9, 5]
+    assert len(tool.log.read_text().split()) == 4
 
 
 def test_a_changed_sound_is_read_again(tmp_path: Path, recordings: list[Recording]) -> None:
@@ -70,10 +70,24 @@ def test_a_missing_tool_says_so(tmp_path: Path, recordings: list[Recording]) -> 
         Readings(tmp_path).read(Peak(tmp_path / "log", "package peak missing"), recordings)
 
 
+@dataclass(frozen=True)
+class Broken(Peak):
+    def open(self) -> Reader:
+        raise ImportError("no module named pkg_resources")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_tool_that_cannot_be_loaded_says_so_and_does_not_hang(tmp_path: Path, recordings: list[Recording], workers: int) -> None:
+    for i in range(4):  # enough different sounds for a pool
+        write_recording(recordings[i].path, None, np.array([0, 10 + i, 0], np.int16))
+    with pytest.raises(ToolMissing, match=r"peak is installed but cannot be loaded .*pkg_resources"):
+        Readings(tmp_path / "kept", workers).read(Broken(tmp_path / "log"), recordings)
+
+
 def test_a_recording_without_picture_is_told_from_one_with(tmp_path: Path, recordings: list[Recording]) -> None:
     frames = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
-    write_recording(tmp_path / "e.safetensors", frames, np.zeros(3, np.int16))
-    assert (Recording(tmp_path / "e.safetensors").frames() == frames).all()
+    write_recording(tmp_path / "f.safetensors", frames, np.zeros(3, np.int16))
+    assert (Recording(tmp_path / "f.safetensors").frames() == frames).all()
     with pytest.raises(KeyError, match="has no frames"):
         recordings[0].frames()
 

@@ -59,9 +59,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a work folder holds; two equal ones hold equal clips."""
+    """What a work folder holds; two equal ones hold equal clips. `checkpoint` and `manifest`: their SHA-256."""
 
     checkpoint: str
+    manifest: str
     steps: int
     guidance: Guidance
     seed: int
@@ -78,7 +79,7 @@ class Maker:
     batch: int = 8
 
     def claim(self) -> None:
-        """Raises ValueError when the folder holds clips of another checkpoint or other settings."""
+        """Raises ValueError when the folder holds clips of another checkpoint, another test or other settings."""
         self.work.mkdir(parents=True, exist_ok=True)
         path, stated = self.work / "settings.json", json.loads(json.dumps(asdict(self.settings)))
         if path.exists():

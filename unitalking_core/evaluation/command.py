@@ -54,7 +54,7 @@ def _evaluate(options: argparse.Namespace, work: Path) -> None:
     from ..training.corpus import read_manifest
     from .clips import Maker, Settings, Trial, default_guidance, held_out
     from .evaluate import all_metrics, evaluate
-    from .manifest import check_same, write_test_manifest
+    from .manifest import check_same, digest, write_test_manifest
     from .readings import Readings
     from .recordings import sha256_of
     from .tools import Place
@@ -67,7 +67,13 @@ def _evaluate(options: argparse.Namespace, work: Path) -> None:
     items = held_out(read_manifest(options.corpus), options.clips)
     pipeline = Pipeline.load(options.checkpoint, options.device)
     guidance = default_guidance(pipeline, options.text_scale, options.voice_scale, options.sync_scale)
-    settings = Settings(sha256_of(options.checkpoint), options.steps or pipeline.config.sampling.steps, guidance, options.seed)
+    settings = Settings(
+        checkpoint=sha256_of(options.checkpoint),
+        manifest=digest(options.corpus),
+        steps=options.steps or pipeline.config.sampling.steps,
+        guidance=guidance,
+        seed=options.seed,
+    )
     readings = Readings(work / "readings", options.workers)
     metrics = evaluate(
         Maker(pipeline, options.corpus, work, settings, options.batch),

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from ..training.corpus import Item, read_manifest
-from . import manifest
 from .clips import Maker, Trial
 from .curves import envelope
 from .metrics import Case, Column, Columns, Figure, Metric, Test, has_both
@@ -106,7 +105,7 @@ def evaluate(
         {
             "format": FORMAT,
             "checkpoint": {"file": checkpoint.name, "sha256": maker.settings.checkpoint, "name": maker.pipeline.config.name},
-            "test": _test(maker.corpus, items, voices, heard),
+            "test": _test(maker.settings.manifest, items, voices, heard),
             "settings": {
                 **asdict(maker.settings),
                 "shift": maker.pipeline.config.sampling.shift,
@@ -165,10 +164,10 @@ def _case(corpus: Path, item: Item, ceiling: Recording, model: Recording) -> Cas
     return Case(item.id, words, item.speaker, Recording(corpus / item.voice_file), Recording(corpus / item.file, words), ceiling, model)
 
 
-def _test(corpus: Path, items: Sequence[Item], voices: Mapping[str, Any], heard: set[str]) -> dict[str, Any]:
+def _test(digest: str, items: Sequence[Item], voices: Mapping[str, Any], heard: set[str]) -> dict[str, Any]:
     return {
         "clips": [item.id for item in items],
-        "manifest_sha256": manifest.digest(corpus),
+        "manifest_sha256": digest,
         "counts": {
             "clips": len(items),
             "speakers": len({item.speaker for item in items}),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .recordings import Recording
-from .tools import Reader, ReadingFailed, Tool, ToolMissing
+from .tools import EXTRA, Reader, ReadingFailed, Tool, ToolMissing
 
 LOG = logging.getLogger(__name__)
 
@@ -38,12 +38,15 @@ class Readings:
         if todo:
             (self.folder / tool.name).mkdir(parents=True, exist_ok=True)
             started = time.perf_counter()
-            for count, (file, answer) in enumerate(self._make(tool, list(todo.items())), 1):
-                part = file.with_suffix(".part")
-                part.write_text(json.dumps(answer), encoding="utf-8")
-                part.replace(file)
-                if count % 50 == 0 or count == len(todo):
-                    LOG.info("%s: %d of %d", tool.name, count, len(todo))
+            try:
+                for count, (file, answer) in enumerate(self._make(tool, list(todo.items())), 1):
+                    part = file.with_suffix(".part")
+                    part.write_text(json.dumps(answer), encoding="utf-8")
+                    part.replace(file)
+                    if count % 50 == 0 or count == len(todo):
+                        LOG.info("%s: %d of %d", tool.name, count, len(todo))
+            except ImportError as error:
+                raise ToolMissing(f"{tool.name} is installed but cannot be loaded ({error}), {EXTRA}") from error
             self.seconds[tool.name] = self.seconds.get(tool.name, 0.0) + time.perf_counter() - started
         return [json.loads(file.read_text(encoding="utf-8")).get("reading") for file in files]
 
@@ -60,7 +63,7 @@ class Readings:
                 yield file, _answer(self._open[tool], recording)
             return
         # Fresh processes: a forked one could inherit a lock held by one of torch's threads.
-        with multiprocessing.get_context("spawn").Pool(self.workers, _open_in_worker, (tool,)) as pool:
+        with multiprocessing.get_context("spawn").Pool(self.workers, _begin_worker, (tool,)) as pool:
             yield from pool.imap_unordered(_answer_in_worker, todo)
 
 
@@ -72,17 +75,22 @@ def _answer(reader: Reader, recording: Recording) -> dict[str, Any]:
         return {"failed": str(error)}
 
 
+_tool: Tool | None = None
 _reader: Reader | None = None
 
 
-def _open_in_worker(tool: Tool) -> None:
+def _begin_worker(tool: Tool) -> None:
+    """Nothing is loaded yet: a worker that fails while it begins would be started again for ever."""
     import torch
 
-    global _reader
+    global _tool
     torch.set_num_threads(1)
-    _reader = tool.open()
+    _tool = tool
 
 
 def _answer_in_worker(job: tuple[Path, Recording]) -> tuple[Path, dict[str, Any]]:
-    assert _reader is not None  # the pool opened it
+    global _reader
+    assert _tool is not None  # the worker was given it
+    if _reader is None:
+        _reader = _tool.open()
     return job[0], _answer(_reader, job[1])

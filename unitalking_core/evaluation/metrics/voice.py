@@ -46,7 +46,7 @@ class VoiceLikeness:
         Figure(
             "voice_top1_of_10", "share", "higher",
             "clips of unseen speakers: the reference's speaker is the nearest of 10 unseen ones (or of all unseen ones where there are "
-            "fewer; see settings); floor: another speaker's clip",
+            "fewer: unseen_speakers_enrolled in the test's counts); floor: another speaker's clip",
         ),
         Figure("voice_top1_of_all", "share", "higher", "the same among all speakers of the corpus"),
     )  # fmt: skip

@@ -137,7 +137,7 @@ def test_adapters_are_counted() -> None:
 
 
 def test_the_command_line(capsys: pytest.CaptureFixture) -> None:
-    main([str(CONFIGS / "nano" / "first_light.json"), "--dry-run", "--ranks", "2"])
+    main([str(CONFIGS / "nano" / "nano.json"), "--dry-run", "--ranks", "2"])
     out = capsys.readouterr().out
     assert out.startswith("nano: ")
     assert "memory of one process of 2, 16 rows at a time, bf16" in out

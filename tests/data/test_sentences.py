@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from unitalking_core.data.sentences import MAX_WORDS, MIN_WORDS, SPLITS, VOCABULARY, draw, split_of
+from unitalking_core.data.sentences import CONJUNCTION, MAX_WORDS, MIN_WORDS, SPLITS, VOCABULARY, draw, split_of
 
 
 def _many(split: str, count: int = 1500, seed: int = 7) -> list[str]:
@@ -28,8 +28,10 @@ def test_splits_are_disjoint_and_a_property_of_the_text() -> None:
 
 def test_sentences_are_short_and_use_the_whole_vocabulary() -> None:
     sentences = _many("train", 6000)
+    long = draw(random.Random(0), "train", clauses=2).split(f" {CONJUNCTION} ")
+    assert [split_of(clause) for clause in long] == ["train", "train"]
     assert {len(sentence.split()) for sentence in sentences} <= set(range(MIN_WORDS, MAX_WORDS + 1))
-    assert {word for sentence in sentences for word in sentence.split()} == set(VOCABULARY)
+    assert {word for sentence in sentences for word in sentence.split()} | {CONJUNCTION} == set(VOCABULARY)
     assert len(VOCABULARY) >= 120
 
 

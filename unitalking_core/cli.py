@@ -19,12 +19,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="unitalking", description="Talking portraits: picture and speech generated together.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_generate(commands)
+    _add_prepare(commands)
+    _add_train(commands)
+    _add_evaluate(commands)
     _add_info(commands)
-    options = parser.parse_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and "forward" not in options:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     from .media import ClipError
 
     try:
-        options.run(options)
+        if "forward" in options:  # a room with a command line of its own
+            options.forward(rest)
+        else:
+            options.run(options)
     except (ValueError, OSError, ClipError) as error:
         print(f"unitalking {options.command}: {error}", file=sys.stderr)
         return 1
@@ -89,6 +97,37 @@ def _device(name: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"this torch cannot use the device '{name}'") from error
     return name
+
+
+def _add_prepare(commands: argparse._SubParsersAction) -> None:
+    kinds = commands.add_parser("prepare", help="make a corpus").add_subparsers(dest="kind", required=True, metavar="KIND")
+    parser = kinds.add_parser("synthetic", help="free voices on drawn faces", add_help=False)
+    parser.set_defaults(forward=_prepare_synthetic)
+
+
+def _prepare_synthetic(arguments: Sequence[str]) -> None:
+    from .data.synthetic import main
+
+    main(list(arguments))
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("train", help="train a model as a JSON file says; goes on where it was stopped", add_help=False)
+    parser.set_defaults(forward=_train)
+
+
+def _train(arguments: Sequence[str]) -> None:
+    from .training.__main__ import main
+
+    main(arguments)
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    from .evaluation.command import add_options, run
+
+    parser = commands.add_parser("evaluate", help="measure a checkpoint on held-out clips, with outside tools")
+    add_options(parser)
+    parser.set_defaults(run=run)
 
 
 def _add_info(commands: argparse._SubParsersAction) -> None:

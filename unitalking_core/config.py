@@ -16,6 +16,9 @@ from .timeline import Timeline
 
 METADATA_KEY = "config"
 FORMAT = "unitalking/1"
+BLOCK_MODULES = ("self_attn", "norm3", "cross_attn", "ffn", "modulation")
+EMBEDDINGS = ("text_embedding", "voice_embedding", "time_embedding", "time_projection")
+"""The modules that the twin may share, of a block and of a stream. Patch embedding and head belong to the latent they read and write."""
 
 
 class ConfigError(ValueError):
@@ -36,16 +39,35 @@ class TransformerConfig:
     audio_kernel: int = 1
     eps: float = 1e-6
     predicts: str = "velocity"
-    """What the heads give: "velocity" (as Wan's), or "data", which the model turns into the velocity itself. A token of more values than
-    the width can carry (nano: 160 in 192) leaves no room to pass its noise through to the output (Li and He, arXiv 2511.13720)."""
+    """What the heads give: "velocity" (as Wan's), or "residual": what is left of the velocity after the best linear guess from the noisy
+    latent and, where it is given, the first picture. Where a token has nearly as many values as the width (nano: 192 in 192), passing them
+    through takes all the room."""
+    rope: str = "anisotropic"
+    """"anisotropic": sound stands on the video's clock and turns on the time axis alone. "index": for comparison only, audio token n stands
+    at (n, n, n), as a text token would in a vision-language model: no shared clock, and the spatial axes turn too."""
+    sharing: tuple[tuple[int, int, tuple[str, ...]], ...] = ()
+    """(first block, last block, names of BLOCK_MODULES): which modules the twin uses as the same object as the video stream. UniTalking
+    shares none; NAVA (arXiv 2605.30073) ((0, 9, ("norm3", "ffn")), (10, 29, BLOCK_MODULES))."""
+    shared_embeddings: tuple[str, ...] = ()
+    """Names of EMBEDDINGS that both streams use; NAVA: those of text and time, and the time projection."""
 
     def __post_init__(self) -> None:
-        if self.predicts not in ("velocity", "data"):
-            raise ConfigError(f"a model predicts 'velocity' or 'data', not '{self.predicts}'")
+        self._check_sharing()
+        if self.rope not in ("anisotropic", "index"):
+            raise ConfigError(f"rope is 'anisotropic' or 'index', not '{self.rope}'")
+        if self.predicts not in ("velocity", "residual"):
+            raise ConfigError(f"a model predicts 'velocity' or 'residual', not '{self.predicts}'")
         if self.dim % self.heads or (self.dim // self.heads) % 2:
             raise ConfigError(f"width {self.dim} does not split into {self.heads} heads of even size")
         if self.audio_kernel % 2 == 0:
             raise ConfigError(f"audio_kernel must be odd, got {self.audio_kernel}")
+
+    def _check_sharing(self) -> None:
+        for first, last, modules in self.sharing:
+            if not 0 <= first <= last < self.layers:
+                raise ConfigError(f"sharing names blocks {first} to {last}; the model has blocks 0 to {self.layers - 1}")
+            _check_names("sharing", modules, BLOCK_MODULES)
+        _check_names("shared_embeddings", self.shared_embeddings, EMBEDDINGS)
 
 
 @dataclass(frozen=True)
@@ -61,6 +83,8 @@ class VideoConfig:
     temporal_stride: int = 4
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    change: float = 1.0
+    """How far later latents are from the clip's first one, in model space: read by models that predict residuals."""
     preview: tuple[tuple[float, float, float], ...] = ()
     """Linear latent -> RGB in [-1, 1] for step previews: one row per channel, in model space, then one row of biases."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -134,6 +158,15 @@ class ModelConfig:
     def to_metadata(self) -> dict[str, str]:
         return {METADATA_KEY: json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, sort_keys=True)}
 
+    def with_options(self, options: Mapping[str, Mapping[str, Any]]) -> ModelConfig:
+        """The same model with some entries of its groups replaced, such as {"transformer": {"rope": "index"}}. Raises ConfigError."""
+        raw = dataclasses.asdict(self)
+        for group, entries in options.items():
+            if group not in _NESTED:
+                raise ConfigError(f"a model has no group '{group}'; it has {', '.join(_NESTED)}")
+            raw[group] |= entries
+        return _build(ModelConfig, raw, ModelConfig.__name__)
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str] | None) -> ModelConfig:
         """Raises ConfigError when the metadata holds no UniTalking configuration or one of another format version."""
@@ -185,3 +218,8 @@ def _check_statistics(what: str, channels: int, mean: tuple[float, ...], std: tu
     for name, values in (("mean", mean), ("std", std)):
         if values and len(values) != channels:
             raise ConfigError(f"{what} {name} has {len(values)} values for {channels} channels")
+
+
+def _check_names(what: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
+    if unknown := sorted(set(names) - set(known)):
+        raise ConfigError(f"{what} names {', '.join(unknown)}; what can be shared is {', '.join(known)}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import tiny_model
+from tiny import tiny_config, tiny_model
 from torch import Tensor
 
+from unitalking_core.config import ConfigError
 from unitalking_core.tasks import APART, AUDIO_FOLLOWS, JOINT, TASKS, Visibility, task_for, visibility_of
 from unitalking_core.transformer import PreparedConditions, UniTalkingTransformer
+from unitalking_core.transformer.rope import audio_angles, axis_angles, axis_widths, index_angles
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +146,29 @@ def test_a_start_shifts_the_sound_on_the_videos_clock(model: UniTalkingTransform
     assert (plain[1] - shifted[1]).abs().max() > 1e-4
     torch.testing.assert_close(alone[0], alone[1], atol=1e-5, rtol=1e-4)
     assert model.timeline.audio_positions(2, 1.0)[1] == pytest.approx(1 + model.timeline.audio_positions(2)[1])
+
+
+def test_positions_by_index_know_no_clock_and_turn_every_axis() -> None:
+    """By index, token n turns by n on all three axes; on the clock it turns in time alone."""
+    width = 24
+    by_index, by_time = index_angles(range(5), width), audio_angles([0.24 * n for n in range(5)], width)
+    assert torch.equal(by_index[1], torch.cat([axis_angles([1], w)[0] for w in axis_widths(width)]))
+    assert torch.allclose(by_index, torch.arange(5)[:, None] * by_index[1])
+    assert (by_index[1] > 0).all()
+    assert (by_time[1] > 0).sum() == axis_widths(width)[0] // 2
+
+    x, t = inputs(), torch.full((1,), 500.0)
+    outs = []
+    for rope in ("anisotropic", "index"):
+        config = tiny_config().with_options({"transformer": {"rope": rope}})
+        model = UniTalkingTransformer(config)
+        model.load_state_dict(tiny_model().state_dict())
+        with torch.no_grad():
+            outs.append(model(x["video"], x["audio"], t, t, model.prepare(x["text"]), APART))
+    assert torch.equal(outs[0][0], outs[1][0])  # the video's positions are the same
+    assert (outs[0][1] - outs[1][1]).abs().max() > 1e-3
+    with pytest.raises(ConfigError, match="rope is"):
+        tiny_config().with_options({"transformer": {"rope": "sideways"}})
 
 
 def test_a_model_that_has_sampled_can_be_trained() -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from training.toy import TALK, VOICE, toy_batches, toy_learner
 
-from unitalking_core.training.batches import Batch
-from unitalking_core.training.objective import Learner, checkpointed, generated, motion_weights
+from unitalking_core.training.batches import Batch, covered
+from unitalking_core.training.objective import Learner, checkpointed, generated, place_weights
 
 
 @pytest.fixture
@@ -63,15 +63,38 @@ def test_speech_alone_equals_the_transformer_with_all_conditions(tmp_path: Path,
     assert short.item() == pytest.approx(learner(batch).total.item(), rel=1e-6)
 
 
-def test_motion_weighs_the_places_that_move(tmp_path: Path, learner: Learner) -> None:
-    video = torch.zeros(1, 2, 5, 2, 2)
-    video[0, :, :, 1, 0] = torch.randn(2, 5)
-    weight = motion_weights(video, 1.0)[0, 0, 0]
-    assert weight.mean().item() == pytest.approx(1.0)
-    assert weight[1, 0] > 4 * weight[0, 0]
-    assert torch.equal(motion_weights(torch.zeros(1, 2, 5, 2, 2), 1.0), torch.ones(1, 1, 1, 2, 2))
+def test_motion_and_mouth_weigh(tmp_path: Path, learner: Learner) -> None:
     batch = batch_of("TI2AV", tmp_path)
+    rows, _, _, height, width = batch.video.shape
+    video = torch.zeros(rows, 2, 5, height, width)
+    video[:, :, :, 1, 0] = torch.randn(rows, 2, 5)
+    moving = dataclasses.replace(batch, video=video, mouth=torch.zeros(rows, height, width))
+    weight = place_weights(moving, 1.0, 0.0)[0, 0, 0]
+    assert weight.mean().item() == pytest.approx(1.0)
+    assert weight[1, 0] > 3 * weight[0, 0]
+    mouth = torch.zeros(rows, height, width)
+    mouth[:, 0, 1] = 1
+    still = dataclasses.replace(batch, video=torch.zeros_like(video), mouth=mouth)
+    assert torch.equal(place_weights(still, 1.0, 0.0), torch.ones(rows, 1, 1, height, width))
+    assert place_weights(still, 0.0, 3.0)[0, 0, 0, 0, 1] == pytest.approx(4 * place_weights(still, 0.0, 3.0)[0, 0, 0, 0, 0])
     assert learner(batch, motion=1.0).total.item() != pytest.approx(learner(batch).total.item(), rel=1e-4)
+
+
+def test_a_box_covers_its_cells() -> None:
+    assert torch.allclose(covered((0.25, 0.5, 0.625, 1.0), 2, 4), torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.5, 0.0]]))
+    assert not covered(None, 2, 4).any()
+
+
+def test_residuals_count_in_units_of_what_the_heads_give(tmp_path: Path) -> None:
+    """With heads that say nothing, the error is the power of the residual itself: 1 for data as spread as expected."""
+    learner = toy_learner(predicts="residual")
+    for stream in (learner.transformer, learner.transformer.audio):
+        torch.nn.init.zeros_(stream.head.head.bias)
+    batch = batch_of("T2AV", tmp_path)
+    many = dataclasses.replace(batch, video=torch.randn_like(batch.video), audio=torch.randn_like(batch.audio))
+    losses = learner(many)
+    assert losses.video.mean().item() == pytest.approx(1, abs=0.2)
+    assert losses.audio.mean().item() == pytest.approx(1, abs=0.3)
 
 
 def gradients(learner: Learner, batches: list[Batch], **options: float) -> dict[str, torch.Tensor]:

@@ -11,17 +11,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from training.toy import MODEL, TALK, VOICE, toy_config, write_store
 
-from unitalking_core.config import ConfigError
+from unitalking_core import checkpoint
+from unitalking_core.config import BLOCK_MODULES, ConfigError, ModelConfig
 from unitalking_core.training.config import Stage, TrainingConfig, read_training_config
+from unitalking_core.training.run import run, ship
 from unitalking_core.training.state import read_position
 from unitalking_core.training.trainer import Trainer
+from unitalking_core.transformer import UniTalkingTransformer
 
 
-def trainer(folder: Path, *stages: Stage, exported: list | None = None, **values: object) -> Trainer:
+def trainer(folder: Path, *stages: Stage, exported: list | None = None, model: ModelConfig = MODEL, **values: object) -> Trainer:
     write_store(folder / "latents")
     config = toy_config(folder, *stages, **values)
     export = (lambda average, steps: exported.append(steps)) if exported is not None else (lambda average, steps: None)
-    return Trainer(config, MODEL, lambda stage: write_store(folder / "latents"), export)
+    return Trainer(config, model, lambda stage: write_store(folder / "latents"), export)
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
@@ -48,6 +51,38 @@ def test_checkpointed_activations_train_the_same(tmp_path: Path) -> None:
     assert again.learner.run_block is not None
     for name, value in plain.learner.state_dict().items():
         assert torch.equal(value, again.learner.state_dict()[name]), name
+
+
+def test_a_run_whose_streams_share_is_resumed_and_shipped(tmp_path: Path) -> None:
+    """Weights, average, optimisers and checkpoint hold what is shared once; the voice stage trains it where its patterns say so."""
+    model = MODEL.with_options({"transformer": {"sharing": [[0, 0, ["ffn", "norm3"]], [1, 1, list(BLOCK_MODULES)]]}})
+    stages = dataclasses.replace(VOICE, trainable=(*VOICE.trainable, r"blocks\.1\.")), TALK
+    whole, first = (trainer(tmp_path / name, *stages, model=model) for name in ("whole", "cut"))
+    before = {name: value.clone() for name, value in whole.learner.state_dict().items()}
+    assert whole.run()
+    assert not first.run(until=6)
+    second = trainer(tmp_path / "cut", *stages, model=model)
+    assert second.run()
+    for name, value in whole.average.items():
+        assert torch.equal(value, second.average[name]), name
+        assert not torch.equal(value, before[name]), name
+    ship(str(tmp_path / "out.safetensors"), model, whole.average, {})
+    file = checkpoint.load(tmp_path / "out.safetensors")
+    transformer = UniTalkingTransformer(file.config, device="meta")
+    checkpoint.load_into(transformer, file.part(checkpoint.TRANSFORMER), "transformer")
+    assert not [key for key in file.part(checkpoint.TRANSFORMER) if key.startswith(("audio.blocks.0.ffn", "audio.blocks.1."))]
+    assert transformer.audio.blocks[1].ffn[0].weight is transformer.blocks[1].ffn[0].weight
+
+
+def test_options_of_the_model_and_codecs_of_another_run(tmp_path: Path) -> None:
+    config = toy_config(tmp_path, TALK, model="pico", model_options={"transformer": {"rope": "index"}}, codecs_from=str(tmp_path / "other"))
+    assert (config.preset().transformer.rope, config.preset().transformer.dim) == ("index", 128)
+    with pytest.raises(ConfigError, match=r"has no audio_codec\.safetensors, no video_codec\.safetensors, no latents"):
+        run(config)
+    with pytest.raises(ConfigError, match="learn them there"):
+        run(config, "audio-codec")
+    with pytest.raises(ConfigError, match="unknown entries wings"):
+        toy_config(tmp_path, TALK, model_options={"transformer": {"wings": 2}})
 
 
 def test_the_first_stage_touches_the_audio_side_alone(tmp_path: Path) -> None:
@@ -134,5 +169,7 @@ def test_configurations_are_checked(tmp_path: Path) -> None:
 
 
 def test_the_shipped_configurations_are_valid() -> None:
-    for path in (Path(__file__).parents[2] / "configs" / "nano").glob("*.json"):
-        assert read_training_config(path).stages
+    for folder in ("nano", "ablations"):
+        paths = list((Path(__file__).parents[2] / "configs" / folder).glob("*.json"))
+        assert paths
+        assert all(read_training_config(path).stages for path in paths)

@@ -70,9 +70,9 @@ def toy_batches(folder: Path, stage: Stage, seed: int = 0, **clips: int) -> Batc
     return Batches(store, stage, seed, MODEL.timeline, MODEL.audio.max_voice_tokens, encoder.batch, encoder.tokenize)
 
 
-def toy_learner(seed: int = 0) -> Learner:
+def toy_learner(seed: int = 0, predicts: str = "velocity") -> Learner:
     torch.manual_seed(seed)
-    return Learner(MODEL)
+    return Learner(dataclasses.replace(MODEL, transformer=dataclasses.replace(MODEL.transformer, predicts=predicts)))
 
 
 def toy_config(folder: Path, *stages: Stage, **values: object) -> TrainingConfig:

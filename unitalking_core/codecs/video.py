@@ -50,19 +50,21 @@ class FineBlock(nn.Module):
 
 
 class NanoVideoCodec(nn.Module):
-    """Options: `hidden` width at latent resolution, `blocks` causal blocks there, `fine` width at a quarter of the picture's resolution."""
+    """Options: `hidden` width at latent resolution, `blocks` causal blocks there, `fine` width at a quarter of the picture's resolution and
+    `fine_blocks` there on each way."""
 
     def __init__(self, config: VideoConfig) -> None:
         super().__init__()
         self.p, self.q = config.spatial_stride, config.temporal_stride
-        hidden, blocks, fine = (int(config.options.get(k, v)) for k, v in (("hidden", 128), ("blocks", 2), ("fine", 48)))
+        defaults = {"hidden": 128, "blocks": 2, "fine": 48, "fine_blocks": 1}
+        hidden, blocks, fine, fine_blocks = (int(config.options.get(name, value)) for name, value in defaults.items())
         cells = self.p // FINE
         patch = 3 * self.q * self.p**2
         self.project = nn.Linear(patch, config.channels)
         self.restore = nn.Linear(config.channels, patch)
         self.look = nn.Sequential(
             nn.Conv2d(3 * self.q * FINE**2 + len(PLACES), fine, 1),
-            FineBlock(fine),
+            *(FineBlock(fine) for _ in range(fine_blocks)),
             nn.Conv2d(fine, hidden, cells, stride=cells),
             nn.SiLU(),
             nn.Conv2d(hidden, config.channels, 1),
@@ -70,7 +72,7 @@ class NanoVideoCodec(nn.Module):
         self.enter = nn.Conv3d(config.channels + len(PLACES), hidden, (1, 3, 3), padding=(0, 1, 1))
         self.blocks = nn.ModuleList(CausalBlock(hidden) for _ in range(blocks))
         self.spread = nn.Conv3d(hidden, self.q * fine * cells**2, 1)
-        self.draw = nn.Sequential(FineBlock(fine), nn.SiLU(), nn.Conv2d(fine, 3 * FINE**2, 3, padding=1))
+        self.draw = nn.Sequential(*(FineBlock(fine) for _ in range(fine_blocks)), nn.SiLU(), nn.Conv2d(fine, 3 * FINE**2, 3, padding=1))
         for parameter in (*self.look[-1].parameters(), *self.draw[-1].parameters()):
             nn.init.zeros_(parameter)
 

@@ -134,6 +134,7 @@ def sample_face(seed: int, gender: str | None = None) -> Face:
     hair_name, hair = HAIR_COLOURS[rng.choices(list(usual), weights)[0]]
     cloth_name, cloth = rng.choice(CLOTH_COLOURS)
     skin = _jitter(rng, skin, 0.05)
+    scale = rng.uniform(1.15, 1.6)
     return Face(
         seed=seed,
         gender=gender,
@@ -173,9 +174,9 @@ def sample_face(seed: int, gender: str | None = None) -> Face:
         background_hue=rng.random(),
         background_value=rng.uniform(0.35, 0.92),
         light=rng.choice((-1.0, 1.0)) * rng.uniform(0.4, 1.0),
-        scale=rng.uniform(1.02, 1.28),
+        scale=scale,
         x=rng.uniform(-0.06, 0.06),
-        y=rng.uniform(0.0, 0.10),
+        y=rng.uniform(-0.02, 0.08) - 0.12 * (scale - 1.15),  # the closer, the higher: the chin stays in the picture
     )
 
 

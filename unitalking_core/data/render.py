@@ -197,6 +197,19 @@ def _window(
     return bounds(centre[1] + box[2], centre[1] + box[3], face.y), bounds(centre[0] + box[0], centre[0] + box[1], face.x)
 
 
+def mouth_box(face: Face) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the mouth in a picture whose sides are 1 long, the head unmoved."""
+    u1, u2, v1, v2 = MOUTH_BOX
+    corners = (
+        u1 * face.scale + face.x,
+        (face.mouth_y + v1) * face.scale + face.y,
+        u2 * face.scale + face.x,
+        (face.mouth_y + v2) * face.scale + face.y,
+    )
+    left, top, right, bottom = (min(max((value + 1) / 2, 0.0), 1.0) for value in corners)
+    return left, top, right, bottom
+
+
 @torch.inference_mode()
 def render(face: Face, mouth: np.ndarray, motion: Motion, height: int = 128) -> np.ndarray:
     """Draw a clip: `mouth` float (F, 3) open / width / round in 0..1, `motion` of F frames -> uint8 (F, height, height, 3) RGB.

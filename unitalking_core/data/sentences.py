@@ -65,11 +65,12 @@ RULES: tuple[tuple[int, str], ...] = (
 )
 
 _FIXED = frozenset(word for _, rule in RULES for word in rule.split() if not word.startswith("{"))
-VOCABULARY = tuple(sorted(_FIXED.union(*WORDS.values())))
+CONJUNCTION = "and"
+VOCABULARY = tuple(sorted(_FIXED.union({CONJUNCTION}, *WORDS.values())))
 
 
 def split_of(sentence: str) -> str:
-    """The split a sentence belongs to, one of SPLITS; it depends on the text alone."""
+    """The split a sentence of one clause belongs to, one of SPLITS; it depends on the text alone."""
     share = int.from_bytes(hashlib.sha256(" ".join(sentence.lower().split()).encode()).digest()[:4], "big") % 100
     if share < HELDOUT_PERCENT:
         return "heldout"
@@ -81,8 +82,15 @@ def _expand(rng: random.Random) -> str:
     return " ".join(rng.choice(WORDS[part[1:-1]]) if part.startswith("{") else part for part in rule.split())
 
 
-def draw(rng: random.Random, split: str) -> str:
-    """One sentence of `split`, lower case; the same generator state gives the same sentence. Raises ValueError for an unknown split."""
+def draw(rng: random.Random, split: str, clauses: int = 1) -> str:
+    """One sentence of `split`, lower case; the same generator state gives the same sentence. Raises ValueError for an unknown split.
+
+    With more clauses, that many sentences of the split joined by "and": none of them is ever heard in another split.
+    """
+    return f" {CONJUNCTION} ".join(_draw_clause(rng, split) for _ in range(clauses))
+
+
+def _draw_clause(rng: random.Random, split: str) -> str:
     if split not in SPLITS:
         raise ValueError(f"sentence split {split!r} is unknown; choose one of {', '.join(SPLITS)}")
     while True:

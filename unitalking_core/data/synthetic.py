@@ -1,4 +1,4 @@
-"""The synthetic corpus: a free engine's voice on a drawn face, one short sentence a clip.
+"""The synthetic corpus: a free engine's voice on a drawn face, one short sentence a clip, two in a long clip.
 
 On disk: `<out>/manifest.jsonl` (one clip a line, written after its file), `<out>/clips/NNNNNN.safetensors` (frames uint8 (F, H, H, 3),
 waveform int16 (N,), mouth float16 (F, 3)), `<out>/audio/NNNNNN.safetensors` (no frames: speech for the first training stage) and
@@ -28,7 +28,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from .faces import describe, sample_face
-from .render import render, sample_motion
+from .render import mouth_box, render, sample_motion
 from .sentences import draw
 from .speech import SAMPLE_RATE, Speaker, SpeechError, available_speakers, missing_engines, to_int16, utter
 from .visemes import Phone, mouth_curves
@@ -52,15 +52,12 @@ class Corpus:
     audio_clips: int
     seed: int
     frames: int
+    long_frames: int
+    long_share: float
     fps: float
     height: int
     voices_per_speaker: int
     speakers: tuple[str, ...]
-
-    @property
-    def samples(self) -> int:
-        """Waveform samples of a clip."""
-        return round(self.frames * SAMPLE_RATE / self.fps)
 
 
 @dataclass(frozen=True)
@@ -115,13 +112,13 @@ def _make_voice(out: Path, speaker: Speaker, number: int) -> None:
     raise SpeechError(f"{speaker.name} gave no reference recording of {VOICE_SECONDS} s in {ATTEMPTS} attempts")
 
 
-def _speak(rng: random.Random, speaker: Speaker, split: str, corpus: Corpus) -> tuple[str, np.ndarray, list[Phone]]:
-    """A sentence that fits the clip: its words, the clip's waveform float32 (N,) and phones in clip time."""
+def _speak(rng: random.Random, speaker: Speaker, split: str, samples: int, clauses: int) -> tuple[str, np.ndarray, list[Phone]]:
+    """A sentence that fits the clip: its words, the clip's waveform float32 (N,) of `samples` and phones in clip time."""
     lead = rng.uniform(*LEAD_SECONDS)
-    room = corpus.samples / SAMPLE_RATE - LEAD_SECONDS[1] - TAIL_SECONDS
+    room = samples / SAMPLE_RATE - LEAD_SECONDS[1] - TAIL_SECONDS
     reason = "all were too long"
     for _ in range(ATTEMPTS):
-        words = draw(rng, "heldout" if split == "heldout" else "train")
+        words = draw(rng, "heldout" if split == "heldout" else "train", clauses)
         try:
             speech, phones = utter(speaker, words)
         except SpeechError as error:
@@ -131,7 +128,7 @@ def _speak(rng: random.Random, speaker: Speaker, split: str, corpus: Corpus) -> 
         if len(speech) / SAMPLE_RATE > room:
             continue
         noise = np.random.default_rng(rng.getrandbits(63))
-        waveform = noise.normal(0.0, NOISE_FLOOR, corpus.samples).astype(np.float32)
+        waveform = noise.normal(0.0, NOISE_FLOOR, samples).astype(np.float32)
         first = round(lead * SAMPLE_RATE)
         waveform[first : first + len(speech)] += speech
         return words, waveform, [(start + first / SAMPLE_RATE, end + first / SAMPLE_RATE, symbol) for start, end, symbol in phones]
@@ -149,7 +146,10 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
     # Free voices are mostly men's: choosing the gender first keeps the portraits even.
     gender = rng.choice(sorted({speaker.gender for speaker in people}))
     speaker = rng.choice([speaker for speaker in people if speaker.gender == gender])
-    words, waveform, phones = _speak(rng, speaker, job.split, corpus)
+    is_long = rng.random() < corpus.long_share
+    frames = corpus.long_frames if is_long else corpus.frames
+    samples = round(frames * SAMPLE_RATE / corpus.fps)
+    words, waveform, phones = _speak(rng, speaker, job.split, samples, 1 + is_long)
     line: dict[str, Any] = {
         "id": f"{job.split}-{job.index:06d}",
         "split": job.split,
@@ -165,13 +165,14 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
         line["face"] = 2 * rng.randrange(2**40) + (job.split == "heldout")
         face = sample_face(line["face"], speaker.gender)
         portrait = describe(face, rng)
-        mouth = mouth_curves(phones, corpus.frames, corpus.fps)
-        tensors["frames"] = render(face, mouth, sample_motion(rng.getrandbits(40), corpus.frames, corpus.fps), corpus.height)
+        mouth = mouth_curves(phones, frames, corpus.fps)
+        tensors["frames"] = render(face, mouth, sample_motion(rng.getrandbits(40), frames, corpus.fps), corpus.height)
         tensors["mouth"] = mouth.astype(np.float16)
+        line["mouth_box"] = [round(value, 4) for value in mouth_box(face)]
     _write(out / job.file, tensors)
     line["text"] = f"<S>{words}<E> {portrait}, {rng.choice(speaker.traits)}, {rng.choice(ROOMS)}"
     line["voice_file"] = _voice_name(speaker, rng.randrange(corpus.voices_per_speaker))
-    line["seconds"] = round(corpus.samples / SAMPLE_RATE, 6)
+    line["seconds"] = round(samples / SAMPLE_RATE, 6)
     line["phones"] = [[round(start, 3), round(end, 3), symbol] for start, end, symbol in phones]
     if job.split == "heldout":
         line["heldout"] = ["sentence", "face"] + ["speaker"] * new_speaker
@@ -232,13 +233,16 @@ def prepare(
     audio_clips: int = 0,
     faces: bool = True,
     frames: int = 49,
+    long_frames: int = 97,
+    long_share: float = 0.0,
     fps: float = 24.0,
     height: int = 128,
     voices_per_speaker: int = 16,
 ) -> Path:
     """Make the corpus, or go on with an interrupted one; returns the manifest's path.
 
-    `clips` training clips and `heldout` held-out ones with pictures (F = `frames` at `fps`, `height` pixels square), then `audio_clips`
+    `clips` training clips and `heldout` held-out ones with pictures (F = `frames` at `fps`, or `long_frames` in a share of them; `height`
+    pixels square), then `audio_clips`
     without; `faces=False` makes all training clips without pictures and none held out. Raises ValueError when the folder holds another
     corpus, SpeechError when no training voice is installed.
     """
@@ -255,7 +259,7 @@ def prepare(
     for folder in ("clips", "audio", "voices"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     names = tuple(speaker.name for speaker in speakers)
-    corpus = Corpus(clips, heldout, audio_clips, seed, frames, fps, height, voices_per_speaker, names)
+    corpus = Corpus(clips, heldout, audio_clips, seed, frames, long_frames, long_share, fps, height, voices_per_speaker, names)
     _agree(out, corpus)
     manifest = out / "manifest.jsonl"
     done = _finished(manifest)
@@ -285,8 +289,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("out_dir")
     for name, default in (("clips", 2500), ("heldout", 100), ("audio-clips", 0), ("seed", 0), ("workers", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    for name, default in (("frames", 49), ("height", 128), ("voices-per-speaker", 16)):
+    for name, default in (("frames", 49), ("long-frames", 97), ("height", 128), ("voices-per-speaker", 16)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--long-share", type=float, default=0.0, help="part of the clips that are long, of two clauses")
     parser.add_argument("--fps", type=float, default=24.0)
     parser.add_argument("--no-faces", dest="faces", action="store_false", help="sound only")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import sys
 from collections.abc import Sequence
 
 from .config import DEVICES, read_training_config
+from .dry_run import describe
 from .run import run
 
 
@@ -18,11 +20,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", choices=("audio-codec", "video-codec", "video-decoder"), help="learn this part and stop")
     parser.add_argument("--until", type=int, metavar="N", help="stop after N steps in all; a later run goes on from there")
     parser.add_argument("--device", choices=DEVICES, help="in place of the configuration's")
+    parser.add_argument("--dry-run", action="store_true", help="build nothing; say what each stage trains and the memory it needs")
+    parser.add_argument("--ranks", type=int, default=1, metavar="N", help="processes that a dry run shares the model over")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     config = read_training_config(options.config)
     if options.device is not None:
         config = dataclasses.replace(config, device=options.device)
+    if options.dry_run:
+        sys.stdout.write(describe(config, options.ranks) + "\n")
+        return
     run(config, options.only, options.until)
 
 

@@ -20,7 +20,7 @@ from ..timeline import Timeline
 from .buckets import choose_bucket, form_buckets
 from .config import Stage
 from .corpus import in_training
-from .latents import Entry, LatentStore
+from .latents import Entry, Latents
 from .levels import draw_levels
 
 SHORTEST_VOICE = 0.5
@@ -33,7 +33,7 @@ PREFIX = (0.1, 0.6)
 class Batch:
     """video (B, C, T, h, w) and its noise, or None; audio (B, C, La) and its noise; ids (B, Lt), lengths (B,); voice (B, C, Lr), gate (B,).
 
-    s (B,) is the noise level of each row.
+    s (B,) is the noise level of each row; mouth (B, h, w) how much of each cell of the video latent is mouth, 0 where that is not known.
     """
 
     tasks: tuple[str, ...]
@@ -48,6 +48,7 @@ class Batch:
     voice: Tensor
     gate: Tensor
     s: Tensor
+    mouth: Tensor | None
     visibility: tuple[Visibility, ...]
 
 
@@ -56,7 +57,7 @@ class Batches:
 
     def __init__(
         self,
-        store: LatentStore,
+        store: Latents,
         stage: Stage,
         seed: int,
         timeline: Timeline,
@@ -109,6 +110,7 @@ class Batches:
             voice=torch.cat([row[1] for row in rows]),
             gate=torch.tensor([row[2] for row in rows]),
             s=draw_levels(self.stage, len(tasks), generator),
+            mouth=None if video is None else torch.stack([covered(e.mouth_box, *video.shape[-2:]) for e in entries]),
             visibility=tuple(APART if rng.random() < self.stage.drop_cross else task.visibility for task in tasks),
         )
 
@@ -131,3 +133,16 @@ class Batches:
             fit_voice_tokens(voice[None, :, start : start + length], self.voice_tokens),
             float(voiced),
         )
+
+
+def covered(box: tuple[float, float, float, float] | None, height: int, width: int) -> Tensor:
+    """(height, width): the part of each cell of a grid over the picture that lies in a box of left, top, right, bottom in 0..1."""
+    if box is None:
+        return torch.zeros(height, width)
+    left, top, right, bottom = box
+
+    def along(first: float, last: float, cells: int) -> Tensor:
+        start = torch.arange(cells, dtype=torch.float32)
+        return ((start + 1).clamp(max=last * cells) - start.clamp(min=first * cells)).clamp(min=0)
+
+    return along(top, bottom, height)[:, None] * along(left, right, width)[None]

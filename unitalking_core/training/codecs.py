@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from ..codecs import NanoAudioCodec, NanoVideoCodec
 from ..config import AudioConfig, VideoConfig
+from ..latents import to_model_space
 from .config import CodecConfig
+from .corpus import as_frames
 
 LATENT_NOISE = 0.05
 """Noise on latents while decoders learn, in the model's space: what is generated is never exact."""
@@ -24,6 +26,7 @@ MODEL_NOISE = 0.35
 """The most noise while the decoder is polished."""
 LINEAR_SHARE = 0.02
 """Learning rate of the linear pair: principal components have small entries, which full steps would wreck."""
+CHANGE_CLIPS = 100
 TEXTURES = 0.3
 """Share of batches whose first row is a texture instead of a clip."""
 Log = Callable[[str], None]
@@ -52,8 +55,9 @@ def fit_video_codec(config: VideoConfig, clips: Tensor, training: CodecConfig, s
         latent = codec.encode(frames)
         return _picture_loss(codec, frames, latent + LATENT_NOISE * scale * torch.randn(latent.shape, generator=generator))
 
-    _optimise(codec, loss, training.video_steps, training.lr, "video codec", log)
-    return codec.eval(), _video_statistics(codec, config, windows)
+    _optimise(codec, loss, training.video_steps, training.lr, "video codec", log, training.bf16)
+    config = _video_statistics(codec, config, windows)
+    return codec.eval(), dataclasses.replace(config, change=_change(codec, config, clips[:CHANGE_CLIPS]))
 
 
 def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Tensor, training: CodecConfig, seed: int, log: Log) -> None:
@@ -71,7 +75,7 @@ def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Tens
         amount = MODEL_NOISE * torch.rand(len(frames), 1, 1, 1, 1, generator=generator)
         return _picture_loss(codec, frames, latent + amount * scale * torch.randn(latent.shape, generator=generator))
 
-    _optimise(codec, loss, training.polish_steps, training.lr, "video decoder", log)
+    _optimise(codec, loss, training.polish_steps, training.lr, "video decoder", log, training.bf16)
 
 
 def fit_audio_codec(
@@ -150,7 +154,7 @@ def _picture_loss(codec: NanoVideoCodec, frames: Tensor, latent: Tensor) -> Tens
     """How far the latent decodes from the frames; what moves weighs more."""
     moving = frames.std(dim=2, keepdim=True).amax(1, keepdim=True)
     weight = 1 + 20 * F.max_pool2d(moving.flatten(0, 1), 5, 1, 2)[:, None].clamp(max=0.4)
-    error = codec.reconstruct(latent)[:, :, codec.q - 1 :] - frames
+    error = codec.reconstruct(latent)[:, :, codec.q - 1 :].float() - frames
     return (weight * (error.abs() + 4 * error.square())).mean() / weight.mean()
 
 
@@ -172,7 +176,9 @@ def _principal(project: nn.Linear, restore: nn.Linear, x: Tensor, whitening: flo
         restore.bias.copy_(mean)
 
 
-def _optimise(module: NanoAudioCodec | NanoVideoCodec, loss: Callable[[], Tensor], steps: int, lr: float, name: str, log: Log) -> None:
+def _optimise(
+    module: NanoAudioCodec | NanoVideoCodec, loss: Callable[[], Tensor], steps: int, lr: float, name: str, log: Log, bf16: bool = False
+) -> None:
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
     linear = [p for name, p in trained.items() if name.startswith(("project.", "restore."))]
     rest = [p for name, p in trained.items() if not name.startswith(("project.", "restore."))]
@@ -182,7 +188,8 @@ def _optimise(module: NanoAudioCodec | NanoVideoCodec, loss: Callable[[], Tensor
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = group["share"] * lr * min(1, (step + 1) / 30) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        value = loss()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            value = loss()
         value.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
@@ -212,6 +219,16 @@ def _video_statistics(codec: NanoVideoCodec, config: VideoConfig, windows: Itera
     model = (x - torch.tensor(mean)) / torch.tensor(std)
     preview = torch.linalg.lstsq(torch.cat([model, torch.ones(len(x), 1)], dim=1), rgb).solution
     return dataclasses.replace(config, mean=mean, std=std, preview=tuple(tuple(row) for row in preview.tolist()))
+
+
+@torch.no_grad()
+def _change(codec: NanoVideoCodec, config: VideoConfig, clips: Tensor) -> float:
+    """Root mean square distance of a clip's later latents from its first, in model space."""
+    squares = []
+    for clip in clips:
+        latent = to_model_space(codec.encode(as_frames(clip)[None]), config)
+        squares.append((latent[:, :, 1:] - latent[:, :, :1]).square().mean())
+    return torch.stack(squares).mean().sqrt().item()
 
 
 @torch.no_grad()

@@ -9,6 +9,8 @@ from pathlib import Path
 from safetensors import safe_open
 from torch import Tensor
 
+REQUIRED = ("id", "split", "file", "text", "speaker", "voice_file")
+
 
 class CorpusError(ValueError):
     """A corpus that cannot be read; the message names file and line."""
@@ -16,7 +18,10 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True)
 class Item:
-    """One clip; its reference voice is another utterance of the same speaker."""
+    """One clip; its reference voice is another utterance of the same speaker.
+
+    `mouth_box`: left, top, right, bottom of the mouth in a picture whose sides are 1 long, where it is known.
+    """
 
     id: str
     split: str
@@ -24,6 +29,7 @@ class Item:
     text: str
     speaker: str
     voice_file: str
+    mouth_box: tuple[float, float, float, float] | None = None
 
 
 def in_training(split: str) -> bool:
@@ -40,7 +46,8 @@ def read_manifest(folder: Path) -> list[Item]:
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
         try:
             raw = json.loads(line)
-            items.append(Item(*(raw[name] for name in Item.__dataclass_fields__)))
+            box = raw.get("mouth_box")
+            items.append(Item(**{name: raw[name] for name in REQUIRED}, mouth_box=None if box is None else tuple(box)))
         except (json.JSONDecodeError, KeyError) as error:
             raise CorpusError(f"{path}, line {number}: {error!r}") from error
     return items

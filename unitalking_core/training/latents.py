@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 import torch
@@ -39,14 +39,25 @@ class Entry:
     audio: Place
     voice: Place
     video: Place | None
+    mouth_box: tuple[float, float, float, float] | None = None
+
+
+class Latents(Protocol):
+    """What batches are drawn from: a `LatentStore`, or a `ShardStore` of `shards`."""
+
+    entries: list[Entry]
+
+    def video(self, entry: Entry) -> Tensor: ...
+    def audio(self, entry: Entry) -> Tensor: ...
+    def voice(self, entry: Entry) -> Tensor: ...
 
 
 class LatentStore:
     """Reads a store; what was appended after opening is not seen. Clips without encoded video have `video` None."""
 
     def __init__(self, folder: Path) -> None:
-        pictures = {raw["id"]: raw["video"] for raw in _lines(folder / "video.jsonl")}
-        self.entries = [_entry(raw, pictures.get(raw["id"])) for raw in _lines(folder / "audio.jsonl")]
+        pictures = {raw["id"]: raw for raw in _lines(folder / "video.jsonl")}
+        self.entries = [_entry(raw, pictures.get(raw["id"], {})) for raw in _lines(folder / "audio.jsonl")]
         self._data = {name: _map(folder / f"{name}.bin") for name in ("video", "audio")}
 
     def video(self, entry: Entry) -> Tensor:
@@ -92,7 +103,8 @@ def encode_pictures(folder: Path, corpus: Path, codec: VideoCodec, config: Video
     with (folder / "video.bin").open("ab") as file, (folder / "video.jsonl").open("a", encoding="utf-8") as index:
         for item in new:
             frames = read_clip_frames(corpus, item)
-            _note(index, {"id": item.id, "video": None if frames is None else _append(file, to_model_space(codec.encode(frames), config))})
+            place = None if frames is None else _append(file, to_model_space(codec.encode(frames), config))
+            _note(index, {"id": item.id, "video": place, "mouth_box": item.mouth_box})
     return len(new)
 
 
@@ -126,9 +138,12 @@ def _note(index: IO[str], line: dict) -> None:
     index.flush()
 
 
-def _entry(raw: dict, picture: list | None) -> Entry:
-    video = None if picture is None else _place(picture)
-    return Entry(raw["id"], raw["split"], raw["text"], raw["speaker"], _place(raw["audio"]), _place(raw["voice"]), video)
+def _entry(raw: dict, picture: dict) -> Entry:
+    video, box = picture.get("video"), picture.get("mouth_box")
+    return Entry(
+        raw["id"], raw["split"], raw["text"], raw["speaker"], _place(raw["audio"]), _place(raw["voice"]),
+        None if video is None else _place(video), None if box is None else tuple(box),
+    )  # fmt: skip
 
 
 def _place(noted: list) -> Place:

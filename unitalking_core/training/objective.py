@@ -17,8 +17,10 @@ from ..flow import interpolate, target
 from ..transformer import UniTalkingTransformer
 from ..transformer.model import RunBlock
 from ..transformer.operations import attend as plain_attend
+from ..transformer.residual import loss_weight
 from .attention import attend_by_products
 from .batches import Batch
+from .conditions import conditions_for_training
 
 FIRST_GATE = 0.4
 MOST_MOTION = 8.0
@@ -44,19 +46,25 @@ class Learner(nn.Module):
         self.run_block: RunBlock | None = None
         self.transformer = UniTalkingTransformer(config)
         self.text_encoder = build_text_encoder(config.text, config.transformer.text_dim)
+        self.config = config
         initialise(self.transformer)
 
     def forward(
-        self, batch: Batch, motion: float = 0.0, weights: Mapping[str, float] | None = None, counts: Mapping[str, float] | None = None
+        self,
+        batch: Batch,
+        motion: float = 0.0,
+        mouth: float = 0.0,
+        weights: Mapping[str, float] | None = None,
+        counts: Mapping[str, float] | None = None,
     ) -> Losses:
-        """`motion` as in `motion_weights`; `weights` of the streams' means, 1 where they are not told.
+        """`motion` and `mouth` as in `place_weights`; `weights` of the streams' means, 1 where they are not told.
 
         `counts`: what the streams' sums are divided by, where this batch is a part of a step (`generated` of all its batches).
         """
         longest = max(1, int(batch.lengths.max()))
         text = self.text_encoder(batch.ids[:, :longest], batch.lengths)
         text = F.pad(text, (0, 0, 0, batch.ids.shape[1] - longest))
-        conditions = self.transformer.prepare(text, batch.voice, batch.gate, video=batch.video is not None)
+        conditions = conditions_for_training(self.transformer, text, batch.voice, batch.gate, video=batch.video is not None)
         s = batch.s
         audio = _mixed(batch.audio, batch.audio_noise, s, batch.audio_mask)
         t_audio = 1000 * s[:, None] * batch.audio_mask
@@ -70,15 +78,22 @@ class Learner(nn.Module):
         v_video, v_audio = self.transformer(
             video, audio, t_video, t_audio, conditions, batch.visibility, attend=attend, run_block=self.run_block
         )
-        parts = {"audio": (_error(v_audio, batch.audio, batch.audio_noise, batch.audio_mask), batch.audio_mask)}
+        level = self._levels(s, torch.zeros_like(s, dtype=torch.bool))
+        parts = {"audio": (_error(v_audio, batch.audio, batch.audio_noise, batch.audio_mask, level), batch.audio_mask)}
         if batch.video is not None:
             assert batch.video_noise is not None and batch.video_mask is not None
-            places = motion_weights(batch.video, motion) if motion else None
-            parts["video"] = (_error(v_video, batch.video, batch.video_noise, batch.video_mask, places), batch.video_mask)
+            level, places = self._levels(s, batch.video_mask[:, 0] == 0), place_weights(batch, motion, mouth)
+            parts["video"] = (_error(v_video, batch.video, batch.video_noise, batch.video_mask, level, places), batch.video_mask)
         counts, weights = counts or generated([batch]), weights or {}
         means = [weights.get(name, 1.0) * error.sum() / max(1.0, counts[name]) for name, (error, _) in parts.items()]
         rows = {name: error.detach().sum(1) / mask.sum(1).clamp(min=1) for name, (error, mask) in parts.items()}
         return Losses(torch.stack(means).sum(), rows.get("video"), rows["audio"])
+
+    def _levels(self, s: Tensor, first_given: Tensor) -> Tensor:
+        """Weights (B, 1) of squared velocity errors by noise level: those of models that predict residuals count by what the heads gave."""
+        if self.config.transformer.predicts == "velocity":
+            return torch.ones_like(s[:, None])
+        return loss_weight(s, torch.where(first_given, self.config.video.change, 1.0))[:, None]
 
 
 def generated(batches: Iterable[Batch]) -> dict[str, float]:
@@ -116,17 +131,21 @@ def _mixed(data: Tensor, noise: Tensor, s: Tensor, mask: Tensor) -> Tensor:
     return interpolate(data, noise, level.reshape(len(data), 1, -1, *[1] * (data.ndim - 3)))
 
 
-def motion_weights(video: Tensor, motion: float) -> Tensor:
-    """Weights (B, 1, 1, h, w), 1 on average over each picture: 1 + motion x the place's share of the clip's motion, then scaled."""
-    moving = video.var(dim=2).mean(1)
+def place_weights(batch: Batch, motion: float, mouth: float) -> Tensor:
+    """Weights (B, 1, 1, h, w), 1 on average over each picture: 1 + motion x the place's share of the clip's motion + mouth x its part
+    of the mouth, then scaled."""
+    assert batch.video is not None
+    moving = batch.video.var(dim=2).mean(1)
     share = moving / moving.mean((1, 2), keepdim=True).clamp(min=1e-6)
     weight = 1 + motion * share.clamp(max=MOST_MOTION)
+    if batch.mouth is not None:
+        weight = weight + mouth * batch.mouth
     return (weight / weight.mean((1, 2), keepdim=True))[:, None, None]
 
 
-def _error(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Squared errors per latent or token, 0 where given (B, L)."""
+def _error(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor, level: Tensor, places: Tensor | None = None) -> Tensor:
+    """Squared errors per latent or token, 0 where given (B, L); `level` weighs rows (B, 1), `places` a picture's (B, 1, 1, h, w)."""
     error = (velocity.float() - target(data, noise)).square()
-    if weight is not None:
-        error = error * weight
-    return error.transpose(1, 2).flatten(2).mean(2) * mask
+    if places is not None:
+        error = error * places
+    return error.transpose(1, 2).flatten(2).mean(2) * mask * level

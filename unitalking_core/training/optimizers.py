@@ -24,8 +24,7 @@ def build_optimizers(model: nn.Module, stage: Stage) -> list[torch.optim.Optimiz
         name = name.removeprefix("module.").removeprefix("transformer.")
         parameter.requires_grad_(stage.trains(name))
         if parameter.requires_grad:
-            in_block = parameter.ndim == 2 and (".blocks." in name or name.startswith("blocks.") or ".layers." in name)
-            (matrices if in_block and stage.optimizer == "muon" else rest).append(parameter)
+            (matrices if stage.optimizer == "muon" and takes_muon(name, parameter) else rest).append(parameter)
     if not matrices and not rest:
         raise ValueError(f"stage {stage.name}: no parameter's name begins with {', '.join(stage.trainable)}")
     optimizers: list[torch.optim.Optimizer] = []
@@ -36,8 +35,13 @@ def build_optimizers(model: nn.Module, stage: Stage) -> list[torch.optim.Optimiz
             torch.optim.Muon(matrices, lr=stage.lr, momentum=0.95, weight_decay=stage.weight_decay, adjust_lr_fn="match_rms_adamw")
         )
     if rest:
-        optimizers.append(torch.optim.AdamW(rest, lr=stage.lr, betas=(0.9, 0.98), weight_decay=stage.weight_decay, fused=True))
+        optimizers.append(torch.optim.AdamW(rest, lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay, fused=True))
     return optimizers
+
+
+def takes_muon(name: str, parameter: torch.Tensor) -> bool:
+    """Whether Muon takes this weight: a matrix inside a block."""
+    return parameter.ndim == 2 and (".blocks." in name or name.startswith("blocks.") or ".layers." in name)
 
 
 def learning_rate(stage: Stage, step: int) -> float:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from safetensors import safe_open
 from torch import Tensor
 
 from .. import checkpoint
-from ..codecs import NanoAudioCodec, NanoVideoCodec
-from ..conditions.text import build_text_encoder
-from ..config import AudioConfig, ModelConfig, VideoConfig
+from ..codecs import AUDIO_CODECS, VIDEO_CODECS, NanoAudioCodec, NanoVideoCodec
+from ..conditions.text import TEXT_ENCODERS, build_text_encoder
+from ..config import AudioConfig, ConfigError, ModelConfig, VideoConfig
 from ..generate import Pipeline
 from ..presets import PRESETS
 from ..tasks import TASKS, Given
@@ -22,9 +24,11 @@ from ..transformer import UniTalkingTransformer
 from .codecs import fit_audio_codec, fit_video_codec, polish_video_decoder
 from .config import Stage, TrainingConfig
 from .corpus import in_training, read_clip_pixels, read_clip_sound, read_manifest, read_voice
-from .latents import LatentStore, encode_pictures, encode_sounds
+from .latents import Latents, LatentStore, encode_pictures, encode_sounds
+from .lora import merge_adapters, save_adapters
 from .samples import held_out, write_samples
-from .trainer import Trainer
+from .shards import open_latents
+from .trainer import Trainer, uses_cpu
 
 logger = logging.getLogger(__name__)
 AUDIO_CODEC, VIDEO_CODEC = "audio_codec.safetensors", "video_codec.safetensors"
@@ -33,26 +37,41 @@ AUDIO_CODEC, VIDEO_CODEC = "audio_codec.safetensors", "video_codec.safetensors"
 def run(config: TrainingConfig, only: str | None = None, until: int | None = None) -> bool:
     """Do what the configuration says, or what is left of it, `until` so many steps. False when it was stopped before its end.
 
+    Raises ConfigError where the configuration does not fit what is there.
+
     `only` one of "audio-codec" and "video-codec" stops after learning it; "video-decoder" goes on with the decoder of a run that has one.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    folder, corpus = Path(config.run), Path(config.corpus)
+    model = _model(config)
+    if model.text.encoder not in TEXT_ENCODERS:
+        raise ConfigError(f"training cannot encode text with '{model.text.encoder}' yet; `--dry-run` shows what the run would need")
+    if config.latents:
+        parts = checkpoint.load(config.start).parts if config.start else {}
+        codecs = {part: parts[part] for part in (checkpoint.VIDEO_CODEC, checkpoint.AUDIO_CODEC) if part in parts}
+        ship_average = partial(_export, config, model, codecs)
+        return Trainer(config, model, lambda stage: open_latents(Path(config.latents)), ship_average).run(until)
+    if only and config.codecs_from:
+        raise ConfigError(f"this run takes its codecs from {config.codecs_from}; learn them there")
+    folder, corpus = _codec_folder(config), Path(config.corpus)
     if only == "video-codec":
         _video_codec(config)
         return True
     if only == "video-decoder":
         codec, video = _video_codec(config)
         polish_video_decoder(codec, video, _training_clips(config), config.codecs, config.seed, logger.info)
-        model = dataclasses.replace(PRESETS[config.model](), video=video)
+        model = dataclasses.replace(_model(config), video=video)
         checkpoint.save(folder / VIDEO_CODEC, model, {checkpoint.VIDEO_CODEC: codec.state_dict()})
         return True
-    audio_codec, audio = _audio_codec(config)
+    with PartialState(cpu=uses_cpu(config)).main_process_first():
+        audio_codec, audio = _audio_codec(config)
     if only == "audio-codec":
         return True
-    model = dataclasses.replace(PRESETS[config.model](), audio=audio)
+    model = dataclasses.replace(model, audio=audio)
 
-    def open_store(stage: Stage) -> LatentStore:
+    def open_store(stage: Stage) -> Latents:
+        if config.codecs_from:
+            return LatentStore(folder / "latents")
         logger.info("encoded %d new recordings", encode_sounds(folder / "latents", corpus, audio_codec, audio))
         if any(TASKS[name].video is not Given.ABSENT for name in stage.tasks):
             video_codec, video = _video_codec(config)
@@ -65,8 +84,7 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
             return
         video_codec, video = _video_codec(config)
         codecs = {checkpoint.VIDEO_CODEC: video_codec.state_dict(), checkpoint.AUDIO_CODEC: audio_codec.state_dict()}
-        ship(config.export, dataclasses.replace(model, video=video), average, codecs)
-        logger.info("shipped %s after %d steps", config.export, steps)
+        _export(config, dataclasses.replace(model, video=video), codecs, average, steps)
 
     def sample(average: Mapping[str, Tensor], stage: Stage, steps: int) -> None:
         task = max(stage.tasks, key=lambda name: stage.tasks[name])
@@ -76,17 +94,65 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
         else:
             video_codec, video = _video_codec(config)
             whole = dataclasses.replace(model, video=video)
+        if stage.lora is not None:
+            average = merge_adapters(average, stage.lora)
         pipeline = averaged_pipeline(whole, average, video_codec, audio_codec)
-        out = folder / "samples" / str(steps)
+        out = Path(config.run) / "samples" / str(steps)
         write_samples(pipeline, corpus, held_out(corpus, config.sample_clips, task), task, out)
         logger.info("samples of %s after %d steps: %s", task, steps, out)
 
     return Trainer(config, model, open_store, export, sample).run(until)
 
 
+def _model(config: TrainingConfig) -> ModelConfig:
+    """What is trained: the model of the checkpoint that the run starts from, or else of the preset. Its codecs come with it.
+
+    Raises ConfigError when neither says how the run's latents are made.
+    """
+    if not config.start:
+        model = config.preset()
+        learned = model.video.codec in VIDEO_CODECS and model.audio.codec in AUDIO_CODECS
+        if learned and config.latents:
+            raise ConfigError(
+                f"{config.latents}: the codecs of '{config.model}' are learned; name a 'start' whose codecs made these latents"
+            )
+        if not learned and not config.latents:
+            raise ConfigError(
+                f"'{config.model}' has codecs that are not learned here ({model.video.codec}, {model.audio.codec}): set 'latents'"
+            )
+        return model
+    start = checkpoint.load(config.start)
+    for name, part in ((AUDIO_CODEC, checkpoint.AUDIO_CODEC), (VIDEO_CODEC, checkpoint.VIDEO_CODEC)):
+        path = Path(config.run) / name
+        if part in start.parts and not path.is_file():
+            checkpoint.save(path, start.config, {part: start.parts[part]})
+    return start.config
+
+
+def _export(config: TrainingConfig, model: ModelConfig, codecs: Mapping, average: Mapping[str, Tensor], steps: int) -> None:
+    """Ship what was learned: the whole model, or the adapters alone."""
+    lora = config.stages[0].lora
+    if lora is None:
+        ship(config.export, model, average, codecs)
+    else:
+        save_adapters(config.export, average, lora)
+    logger.info("shipped %s after %d steps", config.export, steps)
+
+
+def _codec_folder(config: TrainingConfig) -> Path:
+    """Where the codecs and the latents are: in the run's own folder, or in that of another run, which is read only."""
+    if not config.codecs_from:
+        return Path(config.run)
+    folder = Path(config.codecs_from)
+    missing = [name for name in (AUDIO_CODEC, VIDEO_CODEC, "latents") if not (folder / name).exists()]
+    if missing:
+        raise ConfigError(f"codecs_from names {folder}, which has no {', no '.join(missing)}; train that run first")
+    return folder
+
+
 def _audio_codec(config: TrainingConfig) -> tuple[NanoAudioCodec, AudioConfig]:
     """Read the run's audio codec; learn it first where there is none."""
-    path, model = Path(config.run) / AUDIO_CODEC, PRESETS[config.model]()
+    path, model = _codec_folder(config) / AUDIO_CODEC, _model(config)
     if path.is_file():
         model, state = _read(path)
         codec = NanoAudioCodec(model.audio)
@@ -105,7 +171,7 @@ def _audio_codec(config: TrainingConfig) -> tuple[NanoAudioCodec, AudioConfig]:
 
 def _video_codec(config: TrainingConfig) -> tuple[NanoVideoCodec, VideoConfig]:
     """Read the run's video codec; learn it first where there is none."""
-    path, model = Path(config.run) / VIDEO_CODEC, PRESETS[config.model]()
+    path, model = _codec_folder(config) / VIDEO_CODEC, _model(config)
     if path.is_file():
         model, state = _read(path)
         codec = NanoVideoCodec(model.video)

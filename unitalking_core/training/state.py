@@ -1,6 +1,7 @@
 """Everything a run needs to go on, in one safetensors file: weights, their average, optimiser states; position in the metadata.
 
-Nothing is pickled. Batches need no state: they are functions of the step.
+Nothing is pickled. Batches need no state: they are functions of the step. The file holds whole tensors however many processes wrote it, so
+any number of processes may go on from it.
 """
 
 from __future__ import annotations
@@ -15,20 +16,27 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .. import checkpoint
+from .distributed import like, processes, whole_tensors
+from .objective import Learner
+
 MODEL, AVERAGE, OPTIMIZER = "model.", "average.", "optimizer"
 
 
 def save_state(
     path: Path, model: nn.Module, average: Mapping[str, Tensor], optimizers: Sequence[torch.optim.Optimizer], position: Mapping[str, Any]
 ) -> None:
-    """Write atomically: a killed save leaves the one before."""
+    """Write atomically: a killed save leaves the one before. Collective; the first process writes."""
     tensors = {MODEL + k: v for k, v in model.state_dict().items()} | {AVERAGE + k: v for k, v in average.items()}
     for number, optimizer in enumerate(optimizers):
         for index, values in optimizer.state_dict()["state"].items():
             tensors |= {f"{OPTIMIZER}{number}.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
+    found = whole_tensors(tensors)
+    if processes()[0] > 0:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
-    save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata={"position": json.dumps(position)})
+    save_file({k: v.contiguous() for k, v in found.items()}, temporary, metadata={"position": json.dumps(position)})
     temporary.replace(path)
 
 
@@ -43,19 +51,32 @@ def read_position(path: Path) -> dict[str, Any] | None:
 def load_state(path: Path, model: nn.Module, average: dict[str, Tensor]) -> None:
     """Fill the model and its average, in place."""
     with safe_open(path, framework="pt") as file:
-        model.load_state_dict({k.removeprefix(MODEL): file.get_tensor(k) for k in file.keys() if k.startswith(MODEL)})  # noqa: SIM118
+        targets = model.state_dict()
+        model.load_state_dict({k: like(file.get_tensor(MODEL + k), targets[k]) for k in _names(file, MODEL)})
         for key in average:
-            average[key].copy_(file.get_tensor(AVERAGE + key))
+            average[key].copy_(like(file.get_tensor(AVERAGE + key), average[key]))
+
+
+def load_start(path: str, learner: Learner) -> None:
+    """Give the learner the weights of a checkpoint. Raises CheckpointError when they do not fit."""
+    file = checkpoint.load(path)
+    for part, module in ((checkpoint.TRANSFORMER, learner.transformer), (checkpoint.TEXT_ENCODER, learner.text_encoder)):
+        checkpoint.load_into(module, file.part(part), part.replace("_", " "), torch.float32)
 
 
 def load_optimizers(path: Path, optimizers: Sequence[torch.optim.Optimizer]) -> None:
     """Fill the optimisers' states; they must have been made for the same parameters."""
     with safe_open(path, framework="pt") as file:
         for number, optimizer in enumerate(optimizers):
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
             state: dict[int, dict[str, Tensor]] = {}
-            for key in file.keys():  # noqa: SIM118
-                owner, _, rest = key.partition(".")
-                if owner == f"{OPTIMIZER}{number}":
-                    index, name = rest.split(".", 1)
-                    state.setdefault(int(index), {})[name] = file.get_tensor(key)
+            for key in _names(file, f"{OPTIMIZER}{number}."):
+                index, name = key.split(".", 1)
+                value = file.get_tensor(f"{OPTIMIZER}{number}.{key}")
+                parameter = parameters[int(index)]
+                state.setdefault(int(index), {})[name] = like(value, parameter) if value.shape == parameter.shape else value
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _names(file: safe_open, prefix: str) -> list[str]:
+    return [key.removeprefix(prefix) for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118

@@ -17,14 +17,16 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from ..config import ConfigError, ModelConfig
+from . import distributed
 from .batches import Batch, Batches
 from .config import Stage, TrainingConfig
 from .journal import Journal
-from .latents import LatentStore
+from .latents import Latents
+from .lora import add_adapters
 from .objective import Learner, Losses, checkpointed, generated
 from .optimizers import build_optimizers, learning_rate
 from .progress import open_progress
-from .state import load_optimizers, load_state, read_position, save_state
+from .state import load_optimizers, load_start, load_state, read_position, save_state
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class Trainer:
         self,
         config: TrainingConfig,
         model: ModelConfig,
-        open_store: Callable[[Stage], LatentStore],
+        open_store: Callable[[Stage], Latents],
         export: Export,
         sample: Sample | None = None,
     ) -> None:
@@ -50,9 +52,19 @@ class Trainer:
         self.folder = Path(config.run)
         torch.manual_seed(config.seed)
         self.learner = Learner(model)
+        if config.start:
+            load_start(config.start, self.learner)
+        for stage in config.stages:
+            if stage.lora is not None:
+                add_adapters(self.learner, stage.lora)
         self.learner.run_block = checkpointed if config.checkpoint_activations else None
         self.accelerator = _accelerator(config)
-        self.learner.to(self.accelerator.device)
+        self.rank, self.ranks = distributed.processes()
+        if self.ranks > 1:
+            distributed.check(config)
+            distributed.shard(self.learner, self.accelerator.device, config.precision)
+        else:
+            self.learner.to(self.accelerator.device)
         self.average = {name: p.detach().clone() for name, p in self.learner.named_parameters()}
         self.stopping = False
 
@@ -79,23 +91,27 @@ class Trainer:
 
     def _run_stage(self, stage: Stage, position: dict[str, Any], resumed: bool, until: int | None) -> bool:
         encoder = self.learner.text_encoder
+        with self.accelerator.main_process_first():
+            store = self.open_store(stage)
         batches = Batches(
-            self.open_store(stage), stage, self.config.seed, self.model_config.timeline, self.model_config.audio.max_voice_tokens,
+            store, stage, self.config.seed, self.model_config.timeline, self.model_config.audio.max_voice_tokens,
             encoder.batch, encoder.tokenize, position["clips"],
         )  # fmt: skip
         position["clips"] = batches.clips
         optimizers = build_optimizers(self.learner, stage)
         if resumed:
             load_optimizers(self.folder / STATE, optimizers)
-        model = self.accelerator.prepare(self.learner)
-        optimizers = [self.accelerator.prepare(optimizer) for optimizer in optimizers]
+        model: torch.nn.Module = self.learner
+        if self.ranks == 1:
+            model = self.accelerator.prepare(self.learner)
+            optimizers = [self.accelerator.prepare(optimizer) for optimizer in optimizers]
         logger.info(
             "stage %s: %d clips, %.2fM parameters trained, from step %d of %d", stage.name, batches.clips,
             sum(p.numel() for p in self.learner.parameters() if p.requires_grad) / 1e6, position["step"], stage.steps,
         )  # fmt: skip
         progress = open_progress(stage.name, position["step"], stage.steps)
         while position["step"] < stage.steps:
-            if self.stopping or (until is not None and position["total"] >= until):
+            if distributed.anyone(self.stopping, self.accelerator.device) or (until is not None and position["total"] >= until):
                 self._save(optimizers, position)
                 progress.close()
                 return False
@@ -110,26 +126,29 @@ class Trainer:
             if position["step"] % self.config.save_every == 0:
                 self._save(optimizers, position)
             if position["total"] % self.config.export_every == 0:
-                self.export(self.average, position["total"])
+                self._hand_average(self.export, position["total"])
             if self.sample is not None and self.config.sample_every and position["total"] % self.config.sample_every == 0:
-                self.sample(self.average, stage, position["total"])
+                self._hand_average(self.sample, stage, position["total"])
         progress.close()
-        self.export(self.average, position["total"])
+        self._hand_average(self.export, position["total"])
         return True
 
     def _step(self, model: torch.nn.Module, optimizers: list, stage: Stage, parts: list[Batch], step: int) -> tuple[list[Losses], float]:
         """One step of the optimisers on all `parts` together, equal to one batch of all their rows: losses, and the gradient's norm."""
         counts, losses = generated(parts), []
         for part in parts:
-            losses.append(model(_to(part, self.accelerator.device), stage.motion, stage.loss_weights, counts))
-            self.accelerator.backward(losses[-1].total)
-        norm = self.accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], stage.clip)
+            mine = _to(distributed.share(part), self.accelerator.device)
+            with self.accelerator.autocast():
+                found = model(mine, stage.motion, stage.mouth, stage.loss_weights, counts)
+            self.accelerator.backward(self.ranks * found.total)
+            losses.append(distributed.joined(found, part))
+        norm = torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], stage.clip)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(stage, step)
             optimizer.step()
             optimizer.zero_grad()
-        return losses, float(norm)
+        return losses, float(distributed.whole(norm))
 
     @torch.no_grad()
     def _average(self, stage: Stage, step: int) -> None:
@@ -137,6 +156,12 @@ class Trainer:
         decay = min(stage.ema, (1 + step) / (10 + step))
         pairs = [(self.average[name], p) for name, p in self.learner.named_parameters() if p.requires_grad]
         torch._foreach_lerp_([a for a, _ in pairs], [p for _, p in pairs], 1 - decay)
+
+    def _hand_average(self, callback: Callable[..., None], *rest: Any) -> None:
+        """Call with the averaged weights in the first process; the others help to gather them."""
+        average = distributed.whole_tensors(self.average)
+        if self.rank == 0:
+            callback(average, *rest)
 
     def _save(self, optimizers: list, position: dict[str, Any]) -> None:
         position = position | {"pending": self.journal.pending()}
@@ -146,10 +171,13 @@ class Trainer:
         self.stopping = True
 
 
+def uses_cpu(config: TrainingConfig) -> bool:
+    return config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
+
+
 def _accelerator(config: TrainingConfig) -> Accelerator:
     """On the device of the configuration; by itself CUDA, where it is there. Raises ConfigError for a device that is not."""
-    cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
-    accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no", cpu=cpu)
+    accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no", cpu=uses_cpu(config))
     if config.device not in ("auto", accelerator.device.type):
         raise ConfigError(f"this machine has no device '{config.device}' for training; it has {accelerator.device.type}")
     return accelerator

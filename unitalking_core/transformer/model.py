@@ -1,10 +1,12 @@
 """The UniTalking transformer: two identical streams that meet in one joint self-attention per block.
 
-`UniTalkingTransformer` *is* the video stream, with Wan2.2's parameter names at its root, and holds its twin as `audio`.
+`UniTalkingTransformer` *is* the video stream, with Wan2.2's parameter names at its root, and holds its twin as `audio`. What the
+configuration lets both share is one object, named in the video stream.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,26 +20,24 @@ from ..tasks import JOINT, Visibility
 from .attention import ConditionKV, joint_attention
 from .operations import Attend, Operations
 from .operations import attend as plain_attend
-from .rope import audio_angles, tables, video_angles
-from .stream import Block, Stream, gated, modulate
-
-
-LEAST_NOISE = 0.05
-"""Below this level a predicted datum is turned into a velocity as if it were at it: the quotient would only enlarge errors."""
+from .residual import Guess, guess, normalise, to_velocity
+from .rope import audio_angles, index_angles, tables, video_angles
+from .stream import Block, Stream, gated, modulate, share
 
 
 class Conditions(NamedTuple):
     """Text and voice made ready for every block of both streams; constant over a run. Make it with `prepare`."""
 
-    video: list[ConditionKV]
-    audio: list[ConditionKV]
+    video: Sequence[ConditionKV]
+    audio: Sequence[ConditionKV]
     gate: Tensor | None
 
 
 class StreamState(NamedTuple):
     """One stream as it enters the blocks: tokens (B, L, D), block modulation e (B, G, 6, D), RoPE tables (L, d/2).
 
-    What the head needs after them: its own modulation (B, G, D), the token grid, and what came in: the latent and its timesteps (B, G).
+    What the head needs after them: its own modulation (B, G, D), the token grid, the latent that came in, and for models that predict
+    residuals its noise levels and where its data are expected.
     """
 
     x: Tensor
@@ -46,7 +46,7 @@ class StreamState(NamedTuple):
     head_e: Tensor
     grid: tuple[int, ...]
     latent: Tensor
-    t: Tensor
+    around: tuple[Tensor, Guess] | None
 
 
 RunBlock = Callable[[int, Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]], Tensor | None, Tensor | None], Any]
@@ -63,7 +63,9 @@ class UniTalkingTransformer(Stream):
         c = config.transformer
         super().__init__(c, config.video.channels, config.audio.channels, c.video_patch, operations, **factory)
         self.audio = Stream(c, config.audio.channels, config.audio.channels, None, operations, **factory)
+        share(self, self.audio, c)
         self.timeline = config.timeline
+        self.change = config.video.change
         self._rope: dict[tuple, tuple[Tensor, Tensor]] = {}
 
     def prepare(self, text: Tensor, voice: Tensor | None = None, gate: Tensor | None = None, *, video: bool = True) -> Conditions:
@@ -117,28 +119,30 @@ class UniTalkingTransformer(Stream):
             return None
         if t is None:
             raise ValueError("a latent came without its timestep: give t_video with video and t_audio with audio")
-        given = latent
-        if stream.patch is not None:
-            _, ph, pw = stream.patch
-            latent = F.pad(latent, (0, -latent.shape[-1] % pw, 0, -latent.shape[-2] % ph))
-        x, grid = stream.embed(latent)
+        t = t.reshape(len(t), -1)
+        _, ph, pw = stream.patch or (1, 1, 1)
+        padding = (0, -latent.shape[-1] % pw, 0, -latent.shape[-2] % ph) if stream.patch else (0, 0)
+        grid = stream.grid(F.pad(latent, padding).shape)
+        if math.prod(grid) % t.shape[1]:
+            raise ValueError(f"{t.shape[1]} timesteps do not divide {math.prod(grid)} tokens into equal groups")
+        around = None if self.config.predicts == "velocity" else self._around(stream, latent, t, grid)
+        seen = latent if around is None else normalise(latent, *around)
+        x = stream.embed(F.pad(seen, padding))
         e, projected = stream.embed_time(t, x.dtype)
-        if x.shape[1] % e.shape[1]:
-            raise ValueError(f"{e.shape[1]} timesteps do not divide {x.shape[1]} tokens into equal groups")
-        return StreamState(x, projected, self._rope_tables(stream, grid, start, x.device), e, grid, given, t.reshape(len(t), -1))
+        return StreamState(x, projected, self._rope_tables(stream, grid, start, x.device), e, grid, latent, around)
 
-    def _leave(self, stream: Stream, tokens: Tensor, state: StreamState) -> Tensor:
-        """The velocity, in the shape and type of the latent that came in."""
-        sizes = state.latent.shape[2:]
-        out = stream.unembed(tokens, state.head_e, state.grid)[(..., *(slice(n) for n in sizes))]
-        if self.config.predicts == "velocity":
-            return out
-        level = (state.t / 1000).clamp(min=LEAST_NOISE)
-        level = level.repeat_interleave(tokens.shape[1] // level.shape[1], dim=1).unflatten(1, state.grid)
+    def _around(self, stream: Stream, latent: Tensor, t: Tensor, grid: tuple[int, ...]) -> tuple[Tensor, Guess]:
+        """Noise levels (B, 1, ...) as fine as the latent, and where its data are expected."""
+        level = (t / 1000).repeat_interleave(math.prod(grid) // t.shape[1], dim=1).unflatten(1, grid)
         for axis, cells in enumerate(stream.patch or ()):
             level = level.repeat_interleave(cells, dim=1 + axis)
-        level = level[(..., *(slice(n) for n in sizes))].unsqueeze(1)
-        return ((state.latent.float() - out.float()) / level).to(state.latent.dtype)
+        first_given = (t[:, 0] == 0) & (t.shape[1] > 1) & (stream is self)
+        return level[_cropped(latent)].unsqueeze(1), guess(latent, first_given, self.change)
+
+    def _leave(self, stream: Stream, tokens: Tensor, state: StreamState) -> Tensor:
+        """The velocity, in the shape of the latent that came in."""
+        out = stream.unembed(tokens, state.head_e, state.grid)[_cropped(state.latent)]
+        return out if state.around is None else to_velocity(out, state.latent, *state.around)
 
     def _rope_tables(self, stream: Stream, grid: tuple[int, ...], start: float, device: torch.device) -> tuple[Tensor, Tensor]:
         key = (grid, start, device)
@@ -146,8 +150,12 @@ class UniTalkingTransformer(Stream):
             if len(self._rope) > 8:  # a handful of sizes at most is ever live; the rest is what earlier runs left
                 self._rope.clear()
             width = self.config.dim // self.config.heads
-            is_audio = stream.patch is None
-            angles = audio_angles(self.timeline.audio_positions(grid[0], start), width) if is_audio else video_angles(grid, width)
+            if stream.patch is not None:
+                angles = video_angles(grid, width)
+            elif self.config.rope == "index":
+                angles = index_angles([start + n for n in range(grid[0])], width)
+            else:
+                angles = audio_angles(self.timeline.audio_positions(grid[0], start), width)
             with torch.inference_mode(False):  # the tables outlive a run without gradients and may serve one with them
                 self._rope[key] = tables(angles.clone(), device)
         return self._rope[key]
@@ -181,3 +189,8 @@ class UniTalkingTransformer(Stream):
             x = x + block.cross_attn(block.norm3(x), kv, conditions.gate, attend)
             outs.append(gated(x, block.ffn(modulate(block.norm2(x), m[3], m[4])), m[5]))
         return (outs[0] if v is not None else None), (outs[-1] if a is not None else None)
+
+
+def _cropped(latent: Tensor) -> tuple[Any, ...]:
+    """The index that brings what was padded to whole patches back to the latent's sizes."""
+    return (..., *(slice(n) for n in latent.shape[2:]))

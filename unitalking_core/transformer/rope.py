@@ -47,6 +47,11 @@ def audio_angles(positions: Sequence[float], head_dim: int) -> Tensor:
     return torch.cat([time, time.new_zeros(len(positions), head_dim // 2 - time.shape[1])], dim=-1)
 
 
+def index_angles(positions: Sequence[float], head_dim: int) -> Tensor:
+    """Angles (La, head_dim/2) of audio tokens that stand at (n, n, n) on the three axes: what anisotropic positions are compared with."""
+    return torch.cat([axis_angles(positions, width) for width in axis_widths(head_dim)], dim=-1)
+
+
 def tables(angles: Tensor, device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
     """(cos, sin) of angles, float32 on `device`."""
     return angles.cos().float().to(device), angles.sin().float().to(device)

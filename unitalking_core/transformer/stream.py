@@ -7,7 +7,7 @@ Parameter names are Wan2.2's own, except that `modulation` is a leaf module (`mo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -53,6 +53,13 @@ class Block(nn.Module):
             operations.Linear(config.ffn_dim, dim, **factory),
         )
         self.modulation = operations.Modulation(6, dim, **factory)
+
+    def forward(self, run: Callable[..., Any], *tokens: Any) -> Any:
+        """`run(*tokens)`, a computation that reads this block's weights, as a call of the block: hooks on modules' calls (sharding) see it.
+
+        A block's layers cannot be a forward of their own, because they meet the twin's in the joint attention.
+        """
+        return run(*tokens)
 
 
 class Head(nn.Module):
@@ -102,10 +109,13 @@ class Stream(nn.Module):
         self.blocks = nn.ModuleList(layers)  # type: ignore[assignment]  # torch's stubs know a list of Modules only
         self.head = Head(dim, channels * math.prod(patch or (1,)), config.eps, operations, **factory)
 
-    def embed(self, latent: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        """Latent (B, C, T, h, w) or (B, C, La) -> tokens (B, L, D) and their grid."""
-        tokens = self.patch_embedding(latent)
-        return tokens.flatten(2).transpose(1, 2), tuple(tokens.shape[2:])
+    def grid(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The token grid of a latent of this shape (B, C, T, h, w) or (B, C, La)."""
+        return tuple(n // cells for n, cells in zip(shape[2:], self.patch or (1,), strict=True))
+
+    def embed(self, latent: Tensor) -> Tensor:
+        """Latent (B, C, T, h, w) or (B, C, La) -> tokens (B, L, D)."""
+        return self.patch_embedding(latent).flatten(2).transpose(1, 2)
 
     def embed_conditions(self, text: Tensor, voice: Tensor | None) -> list[ConditionKV]:
         """Text (B, Lt, text_dim) and voice (B, Ca, Lr) -> keys and values for every block."""
@@ -127,6 +137,25 @@ class Stream(nn.Module):
         (t, h, w), (pt, ph, pw) = grid, self.patch
         out = out.unflatten(1, (t, h, w)).unflatten(-1, (pt, ph, pw, -1))
         return out.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(out.shape[0], -1, t * pt, h * ph, w * pw)
+
+
+def share(video: Stream, audio: Stream, config: TransformerConfig) -> None:
+    """Give the twin what the configuration says it shares: the video stream's own modules.
+
+    The twin holds them without registering them, so that parameters, state dicts, optimisers and hosts meet each of them once, under its
+    name in the video stream.
+    """
+    for first, last, modules in config.sharing:
+        for theirs, own in zip(video.blocks[first : last + 1], audio.blocks[first : last + 1], strict=True):
+            for name in modules:
+                _borrow(own, theirs, name)
+    for name in config.shared_embeddings:
+        _borrow(audio, video, name)
+
+
+def _borrow(borrower: nn.Module, owner: nn.Module, name: str) -> None:
+    delattr(borrower, name)
+    object.__setattr__(borrower, name, getattr(owner, name))  # nn.Module's own way of setting would register it
 
 
 def _mlp(inputs: int, dim: int, activation: nn.Module, operations: Any, **factory: Any) -> nn.Sequential:

@@ -1,0 +1,44 @@
+"""The table of speakers, the shifted voices, and the pinned files of the neural engines."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from unitalking_core.data import neural_engines
+from unitalking_core.data.engines import ENGINES
+from unitalking_core.data.speakers import SPEAKERS
+from unitalking_core.data.speech import SpeechError, available_speakers, say
+from unitalking_core.data.waveforms import SAMPLE_RATE, shifted
+
+
+def test_no_voice_is_in_two_splits() -> None:
+    assert len({speaker.name for speaker in SPEAKERS}) == len(SPEAKERS)
+    voices = {split: {(s.engine, s.voice) for s in SPEAKERS if s.split == split} for split in ("train", "heldout")}
+    assert not voices["train"] & voices["heldout"]
+    assert {speaker.engine for speaker in SPEAKERS} == set(ENGINES)
+    assert {speaker.split for speaker in SPEAKERS if speaker.engine == "mbrola"} == {"heldout"}
+    assert {speaker.split for speaker in SPEAKERS if speaker.shift != 1.0} == {"train"}
+
+
+@pytest.mark.parametrize("factor", [0.86, 1.15])
+def test_a_shift_moves_a_tone_and_its_end(factor: float) -> None:
+    tone = np.sin(2 * np.pi * 1000 * np.arange(SAMPLE_RATE) / SAMPLE_RATE).astype(np.float32)
+    moved = shifted(tone, factor)
+    assert len(moved) / SAMPLE_RATE == pytest.approx(1 / factor, abs=0.001)
+    peak = np.abs(np.fft.rfft(moved * np.hanning(len(moved)))).argmax() * SAMPLE_RATE / len(moved)
+    assert peak == pytest.approx(1000 * factor, abs=2)
+
+
+def test_a_shifted_voice_keeps_its_tempo() -> None:
+    plain = next((speaker for speaker in available_speakers("train") if speaker.engine == "flite"), None)
+    if plain is None:
+        pytest.skip("flite is not installed (apt-get install flite)")
+    text = "the red bird sings today"
+    lengths = [len(say(replace(plain, shift=shift), text)) for shift in (0.86, 1.0, 1.15)]
+    assert max(lengths) / min(lengths) < 1.1
+
+
+def test_another_file_than_the_pinned_one_is_refused() -> None:
+    with pytest.raises(SpeechError, match=r"vocab\.json is not the file this was written for"):
+        neural_engines.checked("vocab.json", b"{}")

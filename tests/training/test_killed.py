@@ -27,7 +27,7 @@ def start(folder: Path) -> subprocess.Popen:
 
 
 def finish(process: subprocess.Popen) -> None:
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=1200)
     assert process.returncode == 0, errors
 
 

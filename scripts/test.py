@@ -13,7 +13,7 @@ import sys
 from . import console, host, test_tools
 from .console import Problem, say
 
-TOOLS = ("pytest", "ruff", "mypy", "pocketsphinx")
+TOOLS = ("pytest", "ruff", "mypy", "pocketsphinx", "tensorboard", "tqdm", "peft", "webdataset")
 LINT = ("ruff check .", "ruff format --check .", "mypy")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -32,35 +33,47 @@ TEXTURES = 0.3
 Log = Callable[[str], None]
 
 
-def fit_video_codec(config: VideoConfig, clips: Tensor, training: CodecConfig, seed: int, log: Log) -> tuple[NanoVideoCodec, VideoConfig]:
-    """clips (N, F, H, W, 3) uint8 -> the codec and the configuration with the latents' statistics and preview."""
+@dataclass(frozen=True)
+class Clips:
+    """frames (N, F, H, W, 3) uint8; mouths (N, H, W), 1 where a clip's mouth is and 0 elsewhere, all 0 where that is not known."""
+
+    frames: Tensor
+    mouths: Tensor
+
+
+def fit_video_codec(config: VideoConfig, clips: Clips, training: CodecConfig, seed: int, log: Log) -> tuple[NanoVideoCodec, VideoConfig]:
+    """The codec, and the configuration with the latents' statistics and preview."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     codec = NanoVideoCodec(config)
     windows = _windows(clips, generator, 1 + 3 * codec.q, training.video_batch)
     patches = []
     for _ in range(48):
-        frames = next(windows)
+        frames, mouths = next(windows)
         x = torch.cat([frames[:, :, :1].expand(-1, -1, codec.q - 1, -1, -1), frames], dim=2)
         x = rearrange(x, "b c (t q) (h y) (w x) -> (b t h w) (q c y x)", q=codec.q, y=codec.p, x=codec.p)
         cells = x.view(len(x), codec.q, -1)
         interest = 0.05 + cells.std(2).mean(1) + 4 * cells.std(1).mean(1)  # what is drawn and what moves, not empty walls
+        mouth = F.avg_pool2d(mouths[:, None], codec.p)[:, 0]
+        interest = interest * (1 + training.mouth * mouth[:, None].expand(-1, x.shape[0] // mouth.numel(), -1, -1).flatten())
         patches.append(x[torch.multinomial(interest, min(400, len(x)), generator=generator)])
     _principal(codec.project, codec.restore, torch.cat(patches), training.whitening)
     config = _video_statistics(codec, config, windows)
     scale = torch.tensor(config.std).view(1, -1, 1, 1, 1)
 
     def loss() -> Tensor:
-        frames = next(windows)
+        frames, mouths = next(windows)
         latent = codec.encode(frames)
-        return _picture_loss(codec, frames, latent + LATENT_NOISE * scale * torch.randn(latent.shape, generator=generator))
+        return _picture_loss(
+            codec, frames, 1 + training.mouth * mouths, latent + LATENT_NOISE * scale * torch.randn(latent.shape, generator=generator)
+        )
 
     _optimise(codec, loss, training.video_steps, training.lr, "video codec", log, training.bf16)
     config = _video_statistics(codec, config, windows)
-    return codec.eval(), dataclasses.replace(config, change=_change(codec, config, clips[:CHANGE_CLIPS]))
+    return codec.eval(), dataclasses.replace(config, change=_change(codec, config, clips.frames[:CHANGE_CLIPS]))
 
 
-def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Tensor, training: CodecConfig, seed: int, log: Log) -> None:
+def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Clips, training: CodecConfig, seed: int, log: Log) -> None:
     """Go on with the decoder alone, in place, on latents as noisy as a young model's. What was encoded before stays valid."""
     generator = torch.Generator().manual_seed(seed + 1)
     windows = _windows(clips, generator, 1 + 3 * codec.q, training.video_batch)
@@ -69,11 +82,13 @@ def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Tens
         module.requires_grad_(False)
 
     def loss() -> Tensor:
-        frames = next(windows)
+        frames, mouths = next(windows)
         with torch.no_grad():
             latent = codec.encode(frames)
         amount = MODEL_NOISE * torch.rand(len(frames), 1, 1, 1, 1, generator=generator)
-        return _picture_loss(codec, frames, latent + amount * scale * torch.randn(latent.shape, generator=generator))
+        return _picture_loss(
+            codec, frames, 1 + training.mouth * mouths, latent + amount * scale * torch.randn(latent.shape, generator=generator)
+        )
 
     _optimise(codec, loss, training.polish_steps, training.lr, "video decoder", log, training.bf16)
 
@@ -129,31 +144,36 @@ def textures(count: int, frames: int, size: tuple[int, int], generator: torch.Ge
     return torch.stack([picture.roll((speed[0] * f, speed[1] * f), (2, 3)) for f in range(frames)], dim=2).clamp(-1, 1)
 
 
-def _windows(clips: Tensor, generator: torch.Generator, frames: int, batch: int) -> Iterator[Tensor]:
-    """Augmented windows (batch, 3, frames, H, W) without end."""
-    height, width = clips.shape[2:4]
+def _windows(clips: Clips, generator: torch.Generator, frames: int, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Augmented windows (batch, 3, frames, H, W) and their mouths (batch, H, W) without end."""
+    count, length, height, width = clips.frames.shape[:4]
     while True:
-        rows = []
-        for i in torch.randint(len(clips), (batch,), generator=generator).tolist():
-            start = int(torch.randint(clips.shape[1] - frames + 1, (), generator=generator))
-            x = clips[i, start : start + frames].permute(3, 0, 1, 2).float() / 127.5 - 1
+        rows, mouths = [], []
+        for i in torch.randint(count, (batch,), generator=generator).tolist():
+            start = int(torch.randint(length - frames + 1, (), generator=generator))
+            x = clips.frames[i, start : start + frames].permute(3, 0, 1, 2).float() / 127.5 - 1
+            mouth = clips.mouths[i]
             if torch.rand((), generator=generator) < 0.5:
-                x = x.flip(-1)
+                x, mouth = x.flip(-1), mouth.flip(-1)
             if torch.rand((), generator=generator) < 0.5:
-                x = x.roll(torch.randint(-8, 9, (2,), generator=generator).tolist(), (2, 3))
+                by = torch.randint(-8, 9, (2,), generator=generator).tolist()
+                x, mouth = x.roll(by, (2, 3)), mouth.roll(by, (0, 1))
             if torch.rand((), generator=generator) < 0.6:
                 mix = torch.eye(3) * (0.7 + 0.5 * torch.rand((), generator=generator)) + 0.12 * torch.randn(3, 3, generator=generator)
                 x = torch.einsum("ij,jfhw->ifhw", mix, x) + 0.15 * torch.randn(3, 1, 1, 1, generator=generator)
             rows.append(x.clamp(-1, 1))
+            mouths.append(mouth)
         if torch.rand((), generator=generator) < TEXTURES:
             rows[:1] = textures(1, frames, (height, width), generator)
-        yield torch.stack(rows)
+            mouths[0] = torch.zeros(height, width)
+        yield torch.stack(rows), torch.stack(mouths)
 
 
-def _picture_loss(codec: NanoVideoCodec, frames: Tensor, latent: Tensor) -> Tensor:
-    """How far the latent decodes from the frames; what moves weighs more."""
+def _picture_loss(codec: NanoVideoCodec, frames: Tensor, places: Tensor, latent: Tensor) -> Tensor:
+    """How far the latent decodes from the frames; what moves weighs more, and places (B, H, W) by their own weights."""
     moving = frames.std(dim=2, keepdim=True).amax(1, keepdim=True)
     weight = 1 + 20 * F.max_pool2d(moving.flatten(0, 1), 5, 1, 2)[:, None].clamp(max=0.4)
+    weight = weight * places[:, None, None]
     error = codec.reconstruct(latent)[:, :, codec.q - 1 :].float() - frames
     return (weight * (error.abs() + 4 * error.square())).mean() / weight.mean()
 
@@ -207,10 +227,10 @@ def _scales(latents: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 @torch.no_grad()
-def _video_statistics(codec: NanoVideoCodec, config: VideoConfig, windows: Iterator[Tensor]) -> VideoConfig:
+def _video_statistics(codec: NanoVideoCodec, config: VideoConfig, windows: Iterator[tuple[Tensor, Tensor]]) -> VideoConfig:
     latents, colours = [], []
     for _ in range(24):
-        frames = next(windows)[1:]  # the first may be a texture
+        frames = next(windows)[0][1:]  # the first may be a texture
         latents.append(rearrange(codec.encode(frames), "b c t h w -> (b t h w) c"))
         last = frames[:, :, :: codec.q]
         colours.append(rearrange(F.avg_pool3d(last, (1, codec.p, codec.p)), "b c t h w -> (b t h w) c"))

@@ -33,6 +33,8 @@ class CodecConfig:
     audio_steps: int = 800
     audio_batch: int = 32
     lr: float = 1e-3
+    mouth: float = 4.0
+    """Extra weight of the mouth in the video codec's error, where the corpus says where it is: lips are small and quick."""
     bf16: bool = True
     """The video codec's convolutions under autocast: three times as fast on a CPU that knows bf16."""
     whitening: float = 0.5

@@ -21,7 +21,8 @@ from ..generate import Pipeline
 from ..presets import PRESETS
 from ..tasks import TASKS, Given
 from ..transformer import UniTalkingTransformer
-from .codecs import fit_audio_codec, fit_video_codec, polish_video_decoder
+from .batches import covered
+from .codecs import Clips, fit_audio_codec, fit_video_codec, polish_video_decoder
 from .config import Stage, TrainingConfig
 from .corpus import in_training, read_clip_pixels, read_clip_sound, read_manifest, read_voice
 from .latents import Latents, LatentStore, encode_pictures, encode_sounds
@@ -182,17 +183,18 @@ def _video_codec(config: TrainingConfig) -> tuple[NanoVideoCodec, VideoConfig]:
     return codec, video
 
 
-def _training_clips(config: TrainingConfig) -> Tensor:
-    """Frames (N, F, H, W, 3) uint8 of the first clips of the corpus that are not held out, F as many as the shortest has."""
-    corpus, clips = Path(config.corpus), []
+def _training_clips(config: TrainingConfig) -> Clips:
+    """The first clips of the corpus that are not held out, cut to as many frames as the shortest has."""
+    corpus, clips, mouths = Path(config.corpus), [], []
     for item in read_manifest(corpus):
         if in_training(item.split) and (pixels := read_clip_pixels(corpus, item)) is not None:
             clips.append(pixels)
+            mouths.append(covered(item.mouth_box, *pixels.shape[1:3]))
         if len(clips) == config.codecs.video_clips:
             break
     logger.info("video codec: %d clips", len(clips))
     shortest = min(len(clip) for clip in clips)
-    return torch.stack([clip[:shortest] for clip in clips])
+    return Clips(torch.stack([clip[:shortest] for clip in clips]), torch.stack(mouths))
 
 
 def _read(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:

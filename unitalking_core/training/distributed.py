@@ -87,7 +87,7 @@ def share(batch: Batch) -> Batch:
     if len(batch.tasks) < count:
         raise ConfigError(f"a batch of {len(batch.tasks)} rows cannot be shared by {count} processes; raise the stage's batch")
     mine = slice(rank, None, count)
-    parts = {name: value[mine] for name, value in vars(batch).items() if isinstance(value, Tensor | tuple)}
+    parts: dict[str, Any] = {name: value[mine] for name, value in vars(batch).items() if isinstance(value, Tensor | tuple)}
     return dataclasses.replace(batch, **parts)
 
 

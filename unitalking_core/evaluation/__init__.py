@@ -5,5 +5,6 @@ one clip with the sound of another.
 
 Rooms, from the ground up: `statistics`, `curves`; `recordings` (a clip on disk); `tools/` (one outside instrument a file, a recording in,
 a reading out), `readings` (kept, in parallel); `metrics/` (one a file, readings in, values per clip out); `clips` (what is made with the
-checkpoint); `evaluate` (all of it, into one JSON file); `command` (its options).
+checkpoint); `evaluate` (all of it, into one JSON file); `command` (its options); `report`, `published` (the
+JSON as a page: `gallery`, `plots`, `figures`, `markup`, `style`); `syncnet`, `mfcc`; `heldout`, `ablations`, `ablation_table` (comparisons).
 """

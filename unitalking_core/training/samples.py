@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..conditions.voice import fit_voice_tokens
-from ..flow import sample_euler, uniform_sigmas
+from ..flow import Guidance
 from ..generate import Pipeline
 from ..latents import from_model_space, to_model_space
 from ..media import write_clip
-from ..tasks import TASKS, Condition, Given
+from ..sampling import sample
+from ..tasks import TASKS, Given
 from .corpus import Item, in_training, read_clip_frames, read_clip_pixels, read_clip_sound, read_manifest, read_voice
 
 if TYPE_CHECKING:
@@ -29,68 +29,21 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def sample(
-    pipeline: Pipeline,
-    task_name: str,
-    text: str,
-    video: Tensor | None,
-    audio: Tensor,
-    voice: Tensor,
-    *,
-    steps: int,
-    text_scale: float,
-    seed: int,
-) -> tuple[Tensor | None, Tensor]:
-    """Latents in model space of one clip.
-
-    `video` (1, C, T, h, w), `audio` (1, C, La) are the true ones, of which the task gives its part; a prefix is half of the clip.
-    """
-    task, config = TASKS[task_name], pipeline.config
-    generator = torch.Generator().manual_seed(seed)
-    known_video = video if video is not None else torch.zeros(1, config.video.channels, 1, 1, 1)
-    half = max(1, known_video.shape[2] // 2)
-    prefix = (half, config.timeline.clip_of_latents(half).audio_tokens)
-    video_mask, audio_mask = task.masks(known_video.shape[2], audio.shape[2], prefix=prefix)
-    assert audio_mask is not None  # no task is without sound
-    shapes = [known_video.shape, audio.shape]
-    noises = [torch.randn(shape, generator=generator) for shape in shapes]
-    gate = torch.full((2,), float(Condition.VOICE in task.conditions | task.optional))
-    rows = pipeline.transformer.prepare(
-        pipeline.text_encoder.encode([text, ""]), fit_voice_tokens(voice, config.audio.max_voice_tokens).expand(2, -1, -1), gate
-    )
-    masks = [None if m is None else m.view(1, 1, -1, *[1] * (x.ndim - 3)) for m, x in zip((video_mask, audio_mask), noises, strict=True)]
-    data = [known_video, audio]
-
-    def velocity(flat: Tensor, s: float) -> Tensor:
-        parts = [p.view(shape) for p, shape in zip(flat.split([n.numel() for n in noises]), shapes, strict=True)]
-        parts = [p if m is None else m * p + (1 - m) * d for p, m, d in zip(parts, masks, data, strict=True)]
-        picture = t_video = None
-        if video_mask is not None:
-            picture, t_video = parts[0].expand(2, -1, -1, -1, -1), 1000 * s * video_mask.expand(2, -1)
-        outs = pipeline.transformer(
-            picture, parts[1].expand(2, -1, -1), t_video, 1000 * s * audio_mask.expand(2, -1), rows, task.visibility
-        )
-        guided = [torch.zeros_like(p) if o is None else o[1:] + text_scale * (o[:1] - o[1:]) for o, p in zip(outs, parts, strict=True)]
-        return torch.cat([g.flatten() for g in guided])
-
-    *_, last = sample_euler(velocity, torch.cat([n.flatten() for n in noises]), uniform_sigmas(steps, config.sampling.shift))
-    made = [p.view(shape) for p, shape in zip(last.split([n.numel() for n in noises]), shapes, strict=True)]
-    made = [p if m is None else m * p + (1 - m) * d for p, m, d in zip(made, masks, data, strict=True)]
-    return (None if video_mask is None else made[0]), made[1]
-
-
-@torch.no_grad()
 def sample_item(
     pipeline: Pipeline, corpus: Path, item: Item, task: str, *, steps: int, text_scale: float, seed: int
 ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor]:
-    """(frames, waveform) as generated, then (frames, waveform) of the truth through the codecs."""
+    """(frames, waveform) as generated, then (frames, waveform) of the truth through the codecs. A given prefix is half of the clip."""
     config = pipeline.config
     frames = None if TASKS[task].video is Given.ABSENT else read_clip_frames(corpus, item)
     sound = read_clip_sound(corpus, item)
     audio = to_model_space(pipeline.audio_codec.encode(sound), config.audio)
     voice = to_model_space(pipeline.audio_codec.encode(read_voice(corpus, item.voice_file)), config.audio)
     video = None if frames is None else to_model_space(pipeline.video_codec.encode(frames), config.video)
-    made = sample(pipeline, task, item.text, video, audio, voice, steps=steps, text_scale=text_scale, seed=seed)
+    half = 1 if video is None else max(1, video.shape[2] // 2)
+    made = sample(
+        pipeline, TASKS[task], [item.text], video, audio, voice, seeds=[seed], steps=steps, guidance=Guidance(text_scale, text_scale),
+        prefix=(half, config.timeline.clip_of_latents(half).audio_tokens),
+    )  # fmt: skip
 
     def decode(picture: Tensor | None, speech: Tensor) -> tuple[Tensor | None, Tensor]:
         shown = None if picture is None else pipeline.video_codec.decode(from_model_space(picture, config.video))[0]

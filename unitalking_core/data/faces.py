@@ -37,6 +37,8 @@ HAIR_STYLES: dict[str, tuple[str, ...]] = {
     "woman": ("long", "wavy", "bob", "bun", "ponytail", "curly", "pixie"),
     "man": ("short", "side part", "quiff", "curly top", "buzz", "bald", "shoulder"),
 }
+MOUTH_LEVEL = 0.38
+"""Where mouths are in pictures, which run from -1 to 1 downwards: framed alike, as the crops of talking-head models are."""
 BEARDS = ("none", "stubble", "beard", "moustache", "goatee")
 GLASSES = ("none", "round", "square")
 CLOTHES = ("t-shirt", "shirt", "turtleneck", "v-neck", "jacket")
@@ -134,7 +136,7 @@ def sample_face(seed: int, gender: str | None = None) -> Face:
     hair_name, hair = HAIR_COLOURS[rng.choices(list(usual), weights)[0]]
     cloth_name, cloth = rng.choice(CLOTH_COLOURS)
     skin = _jitter(rng, skin, 0.05)
-    scale = rng.uniform(1.15, 1.6)
+    scale = rng.uniform(1.25, 1.5)
     return Face(
         seed=seed,
         gender=gender,
@@ -175,8 +177,8 @@ def sample_face(seed: int, gender: str | None = None) -> Face:
         background_value=rng.uniform(0.35, 0.92),
         light=rng.choice((-1.0, 1.0)) * rng.uniform(0.4, 1.0),
         scale=scale,
-        x=rng.uniform(-0.06, 0.06),
-        y=rng.uniform(-0.02, 0.08) - 0.12 * (scale - 1.15),  # the closer, the higher: the chin stays in the picture
+        x=rng.uniform(-0.03, 0.03),
+        y=MOUTH_LEVEL - 0.28 * scale + rng.uniform(-0.03, 0.03),
     )
 
 

@@ -63,7 +63,7 @@ def sample_motion(seed: int, frames: int, fps: float) -> Motion:
             np.float32
         )
         at += rng.uniform(1.2, 3.5)
-    return Motion(sway(0.014), sway(0.010), sway(0.022), sway(0.022), blink, sway(0.35))
+    return Motion(sway(0.010), sway(0.007), sway(0.016), sway(0.018), blink, sway(0.35))
 
 
 @lru_cache(maxsize=4)

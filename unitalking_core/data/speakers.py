@@ -37,15 +37,15 @@ _NATURAL: tuple[Speaker, ...] = (
     Speaker("pico_us", "pico", "en-US", "woman", 1.22, ("soft voice", "gentle voice")),
     Speaker("ked", "festival", "ked_diphone", "man", 1.20, ("nasal voice", "plain voice")),
     Speaker("joe", "piper", "joe", "man", 1.10, ("natural voice", "steady voice")),
-    Speaker("nezumi", "kokoro", "jf_nezumi", "woman", 1.10, ("natural voice", "bright voice")),
+    Speaker("nezumi", "kokoro", "jf_nezumi", "woman", 1.05, ("natural voice", "bright voice")),
     Speaker("tebukuro", "kokoro", "jf_tebukuro", "woman", 1.10, ("natural voice", "smooth voice")),
 )
 
 _ROBOTIC: tuple[Speaker, ...] = (
     Speaker("espeak_us", "espeak", "en-us", "man", 1.1, ("robotic voice", "mechanical voice")),
     Speaker("espeak_f", "espeak", "en-us+f2", "woman", 1.15, ("light robotic voice", "thin voice")),
-    Speaker("espeak_f4", "espeak", "en-us+f4", "woman", 1.15, ("robotic voice", "soft robotic voice")),
-    Speaker("espeak_belinda", "espeak", "en-us+belinda", "woman", 1.1, ("robotic voice", "mechanical voice")),
+    Speaker("espeak_f4", "espeak", "en-us+f4", "woman", 1.05, ("robotic voice", "soft robotic voice")),
+    Speaker("espeak_belinda", "espeak", "en-us+belinda", "woman", 1.0, ("robotic voice", "mechanical voice")),
     Speaker("espeak_klatt", "espeak", "en-us+klatt4", "man", 1.1, ("buzzing robotic voice", "old computer voice")),
     Speaker("espeak_hugo", "espeak", "en-us+Hugo", "man", 1.1, ("robotic voice", "metallic voice")),
     Speaker("espeak_victor", "espeak", "en-us+victor", "man", 1.1, ("robotic voice", "mechanical voice")),
@@ -59,8 +59,8 @@ _HELDOUT: tuple[Speaker, ...] = (
     Speaker("alan", "rhvoice", "alan", "man", 1.15, ("Scottish voice", "soft low voice"), "heldout"),
     Speaker("pico_gb", "pico", "en-GB", "woman", 1.2, ("British voice", "polite voice"), "heldout"),
     Speaker("rab", "festival", "rab_diphone", "man", 1.15, ("British voice", "sharp voice"), "heldout"),
-    Speaker("don", "festival", "don_diphone", "man", 1.1, ("British voice", "plain voice"), "heldout"),
-    Speaker("alpha", "kokoro", "jf_alpha", "woman", 1.15, ("natural voice", "clear voice"), "heldout"),
+    Speaker("don", "festival", "don_diphone", "man", 1.0, ("British voice", "plain voice"), "heldout"),
+    Speaker("alpha", "kokoro", "jf_alpha", "woman", 1.05, ("natural voice", "clear voice"), "heldout"),
     Speaker("kumo", "kokoro", "jm_kumo", "man", 1.15, ("natural voice", "low voice"), "heldout"),
     Speaker("mbrola_us1", "mbrola", "mb-us1", "woman", 1.0, ("American voice", "plain voice"), "heldout"),
     Speaker("mbrola_us2", "mbrola", "mb-us2", "man", 1.0, ("American voice", "flat voice"), "heldout"),
@@ -69,8 +69,8 @@ _HELDOUT: tuple[Speaker, ...] = (
     Speaker("mbrola_de4", "mbrola", "mb-de4-en", "man", 1.0, ("German accent", "foreign accent"), "heldout"),
     Speaker("mbrola_de5", "mbrola", "mb-de5-en", "woman", 1.0, ("German accent", "foreign accent"), "heldout"),
     Speaker("mbrola_de6", "mbrola", "mb-de6-en", "man", 1.0, ("German accent", "foreign accent"), "heldout"),
-    Speaker("espeak_steph", "espeak", "en-us+steph", "woman", 1.1, ("robotic voice", "mechanical voice"), "heldout"),
-    Speaker("espeak_grandma", "espeak", "en-us+grandma", "woman", 1.1, ("old robotic voice", "robotic voice"), "heldout"),
+    Speaker("espeak_steph", "espeak", "en-us+steph", "woman", 1.0, ("robotic voice", "mechanical voice"), "heldout"),
+    Speaker("espeak_grandma", "espeak", "en-us+grandma", "woman", 1.0, ("old robotic voice", "robotic voice"), "heldout"),
 )
 
 UP = 1.15

@@ -39,9 +39,8 @@ class TransformerConfig:
     audio_kernel: int = 1
     eps: float = 1e-6
     predicts: str = "velocity"
-    """What the heads give: "velocity" (as Wan's), or "residual": what is left of the velocity after the best linear guess from the noisy
-    latent and, where it is given, the first picture. Where a token has nearly as many values as the width (nano: 192 in 192), passing them
-    through takes all the room."""
+    """What the heads give: "velocity" (as Wan's), or "data", around the first picture where it is given, which the model turns into the
+    velocity itself (`transformer.prediction`). For tokens with about as many values as the width (nano: 192 in 192)."""
     rope: str = "anisotropic"
     """"anisotropic": sound stands on the video's clock and turns on the time axis alone. "index": for comparison only, audio token n stands
     at (n, n, n), as a text token would in a vision-language model: no shared clock, and the spatial axes turn too."""
@@ -55,8 +54,8 @@ class TransformerConfig:
         self._check_sharing()
         if self.rope not in ("anisotropic", "index"):
             raise ConfigError(f"rope is 'anisotropic' or 'index', not '{self.rope}'")
-        if self.predicts not in ("velocity", "residual"):
-            raise ConfigError(f"a model predicts 'velocity' or 'residual', not '{self.predicts}'")
+        if self.predicts not in ("velocity", "data"):
+            raise ConfigError(f"a model predicts 'velocity' or 'data', not '{self.predicts}'")
         if self.dim % self.heads or (self.dim // self.heads) % 2:
             raise ConfigError(f"width {self.dim} does not split into {self.heads} heads of even size")
         if self.audio_kernel % 2 == 0:
@@ -84,7 +83,7 @@ class VideoConfig:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     change: float = 1.0
-    """How far later latents are from the clip's first one, in model space: read by models that predict residuals."""
+    """How far later latents are from the clip's first one, in model space: read by models that predict data."""
     preview: tuple[tuple[float, float, float], ...] = ()
     """Linear latent -> RGB in [-1, 1] for step previews: one row per channel, in model space, then one row of biases."""
     options: Mapping[str, Any] = field(default_factory=dict)

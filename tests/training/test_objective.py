@@ -11,6 +11,7 @@ from training.toy import TALK, VOICE, toy_batches, toy_learner
 
 from unitalking_core.training.batches import Batch, covered
 from unitalking_core.training.objective import Learner, checkpointed, generated, place_weights
+from unitalking_core.transformer.prediction import LEAST_NOISE, MOST_WEIGHT, loss_weight
 
 
 @pytest.fixture
@@ -85,16 +86,18 @@ def test_a_box_covers_its_cells() -> None:
     assert not covered(None, 2, 4).any()
 
 
-def test_residuals_count_in_units_of_what_the_heads_give(tmp_path: Path) -> None:
-    """With heads that say nothing, the error is the power of the residual itself: 1 for data as spread as expected."""
-    learner = toy_learner(predicts="residual")
+def test_data_count_in_units_of_what_the_heads_give(tmp_path: Path) -> None:
+    """With heads that say nothing, the error of data as spread as expected is the weight of their level: 1 to MOST_WEIGHT."""
+    learner = toy_learner(predicts="data")
     for stream in (learner.transformer, learner.transformer.audio):
         torch.nn.init.zeros_(stream.head.head.bias)
     batch = batch_of("T2AV", tmp_path)
     many = dataclasses.replace(batch, video=torch.randn_like(batch.video), audio=torch.randn_like(batch.audio))
     losses = learner(many)
-    assert losses.video.mean().item() == pytest.approx(1, abs=0.2)
-    assert losses.audio.mean().item() == pytest.approx(1, abs=0.3)
+    wanted = loss_weight(many.s, torch.ones(())) / many.s.clamp(min=LEAST_NOISE) ** 2
+    assert 1 <= wanted.min().item() <= wanted.max().item() <= MOST_WEIGHT
+    assert losses.video.mean().item() == pytest.approx(wanted.mean().item(), rel=0.2)
+    assert losses.audio.mean().item() == pytest.approx(wanted.mean().item(), rel=0.3)
 
 
 def gradients(learner: Learner, batches: list[Batch], **options: float) -> dict[str, torch.Tensor]:

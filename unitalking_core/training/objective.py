@@ -17,7 +17,7 @@ from ..flow import interpolate, target
 from ..transformer import UniTalkingTransformer
 from ..transformer.model import RunBlock
 from ..transformer.operations import attend as plain_attend
-from ..transformer.residual import loss_weight
+from ..transformer.prediction import loss_weight
 from .attention import attend_by_products
 from .batches import Batch
 from .conditions import conditions_for_training
@@ -90,7 +90,7 @@ class Learner(nn.Module):
         return Losses(torch.stack(means).sum(), rows.get("video"), rows["audio"])
 
     def _levels(self, s: Tensor, first_given: Tensor) -> Tensor:
-        """Weights (B, 1) of squared velocity errors by noise level: those of models that predict residuals count by what the heads gave."""
+        """Weights (B, 1) of squared velocity errors by noise level: those of models that predict data count by what the heads gave."""
         if self.config.transformer.predicts == "velocity":
             return torch.ones_like(s[:, None])
         return loss_weight(s, torch.where(first_given, self.config.video.change, 1.0))[:, None]

@@ -20,7 +20,7 @@ from ..tasks import JOINT, Visibility
 from .attention import ConditionKV, joint_attention
 from .operations import Attend, Operations
 from .operations import attend as plain_attend
-from .residual import Guess, guess, normalise, to_velocity
+from .prediction import Guess, guess, normalise, to_velocity
 from .rope import audio_angles, index_angles, tables, video_angles
 from .stream import Block, Stream, gated, modulate, share
 
@@ -37,7 +37,7 @@ class StreamState(NamedTuple):
     """One stream as it enters the blocks: tokens (B, L, D), block modulation e (B, G, 6, D), RoPE tables (L, d/2).
 
     What the head needs after them: its own modulation (B, G, D), the token grid, the latent that came in, and for models that predict
-    residuals its noise levels and where its data are expected.
+    data its noise levels and where its data are expected.
     """
 
     x: Tensor

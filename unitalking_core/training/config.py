@@ -46,7 +46,7 @@ class LoraOptions:
     """Train low-rank adapters alone: rank, scale (alpha / rank), and patterns one of which a layer's name must hold ("self_attn")."""
 
     rank: int
-    alpha: float
+    alpha: int
     targets: tuple[str, ...] = ("self_attn", "cross_attn", "ffn")
 
     def __post_init__(self) -> None:

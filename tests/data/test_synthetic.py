@@ -140,3 +140,9 @@ def test_missing_engines_say_how_to_install_them(monkeypatch: pytest.MonkeyPatch
 def test_markup_never_reaches_an_engine() -> None:
     with pytest.raises(SpeechError, match="only letters"):
         say(SPEAKERS[0], "<speed level='1'>hello")
+
+
+def test_a_share_that_is_none_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1, got 3"):
+        prepare(tmp_path / "corpus", **SETTINGS, long_share=3)
+    assert not (tmp_path / "corpus").exists()

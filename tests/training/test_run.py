@@ -13,10 +13,13 @@ from PIL import Image
 from training.test_latents import AUDIO, QUICK, VIDEO, write_corpus
 from training.toy import MODEL
 
+from unitalking_core import checkpoint
 from unitalking_core.generate import Pipeline
 from unitalking_core.presets import PRESETS
+from unitalking_core.training import run as run_module
 from unitalking_core.training.__main__ import main
 from unitalking_core.training.samples import held_out, write_samples
+from unitalking_core.training.trainer import Trainer
 
 MODEL = dataclasses.replace(MODEL, video=VIDEO, audio=dataclasses.replace(AUDIO, max_voice_tokens=6))
 
@@ -43,7 +46,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_run_from_the_command_line(config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     main([str(config), "--until", "3", "--device", "cpu"])
-    assert not (tmp_path / "toy.safetensors").exists()
+    assert (tmp_path / "toy.safetensors").exists()  # codecs come first, so the first stage can be heard
     assert sorted(file.name for file in (run / "samples" / "2").iterdir()) == ["c0.truth.wav", "c0.wav", "texts.tsv"]
     main([str(config)])
     assert [json.loads(line)["total"] for line in (run / "losses.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
@@ -56,6 +59,23 @@ def test_a_run_from_the_command_line(config: Path, tmp_path: Path) -> None:
     assert torch.equal(sheet[0, :, :32], sheet[1, :, :32])  # TI2AV is given the first frame
     assert not torch.equal(sheet[0, :, 32:], sheet[1, :, 32:])
     assert Pipeline.load(tmp_path / "toy.safetensors").generate("<S>hi<E>", seconds=0.5, steps=1).waveform.isfinite().all()
+
+
+def test_what_is_trained_is_what_is_shipped(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The codecs' statistics are part of the model: a learner that did not know them would be used otherwise than it was trained."""
+    trained = []
+
+    class Watched(Trainer):
+        def run(self, until: int | None = None) -> bool:
+            trained.append(self.learner)
+            return super().run(until)
+
+    monkeypatch.setattr(run_module, "Trainer", Watched)
+    main([str(config)])
+    shipped = checkpoint.read_config(tmp_path / "toy.safetensors")
+    assert shipped.video.change != MODEL.video.change
+    assert trained[0].config == shipped
+    assert trained[0].transformer.change == shipped.video.change
 
 
 def test_a_continuation_keeps_the_half_it_is_given(config: Path, tmp_path: Path) -> None:

@@ -250,6 +250,8 @@ def prepare(
         clips, heldout, audio_clips = 0, 0, audio_clips + clips
     if min(clips, heldout, audio_clips) < 0 or clips + heldout + audio_clips < 1 or workers < 1 or voices_per_speaker < 1:
         raise ValueError("counts of clips must not be negative nor all zero; workers and voices_per_speaker are at least 1")
+    if not 0 <= long_share <= 1:
+        raise ValueError(f"the share of long clips is between 0 and 1, got {long_share}")
     for engine, how in missing_engines().items():
         LOG.warning("speech engine %s is missing, its speakers are left out; to have it: %s", engine, how)
     speakers = available_speakers()

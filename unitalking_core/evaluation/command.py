@@ -38,8 +38,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure and write. Raises ValueError for options that cannot be."""
-    if min(options.workers, options.batch) < 1 or (options.steps is not None and options.steps < 1):
-        raise ValueError("--workers, --batch and --steps are at least 1")
+    if min(options.workers, options.batch) < 1 or any(n is not None and n < 1 for n in (options.steps, options.clips)):
+        raise ValueError("--workers, --batch, --steps and --clips are at least 1")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("faster_whisper").setLevel(logging.WARNING)
     if options.work is not None:

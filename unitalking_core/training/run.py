@@ -18,7 +18,6 @@ from ..codecs import AUDIO_CODECS, VIDEO_CODECS, NanoAudioCodec, NanoVideoCodec
 from ..conditions.text import TEXT_ENCODERS, build_text_encoder
 from ..config import AudioConfig, ConfigError, ModelConfig, VideoConfig
 from ..generate import Pipeline
-from ..presets import PRESETS
 from ..tasks import TASKS, Given
 from ..transformer import UniTalkingTransformer
 from .batches import covered
@@ -68,41 +67,38 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
         audio_codec, audio = _audio_codec(config)
     if only == "audio-codec":
         return True
-    model = dataclasses.replace(model, audio=audio)
+    with PartialState(cpu=uses_cpu(config)).main_process_first():
+        video_codec, video = _video_codec(config)
+    # Both codecs come first: what they say of their latents (`VideoConfig.change`) is part of the model that is trained.
+    model = dataclasses.replace(model, audio=audio, video=video)
 
     def open_store(stage: Stage) -> Latents:
         if config.codecs_from:
             return LatentStore(folder / "latents")
         logger.info("encoded %d new recordings", encode_sounds(folder / "latents", corpus, audio_codec, audio))
-        if any(TASKS[name].video is not Given.ABSENT for name in stage.tasks):
-            video_codec, video = _video_codec(config)
+        if any(_has_video(name) for name in stage.tasks):
             logger.info("encoded %d new clips", encode_pictures(folder / "latents", corpus, video_codec, video))
         return LatentStore(folder / "latents")
 
     def export(average: Mapping[str, Tensor], steps: int) -> None:
-        if not (folder / VIDEO_CODEC).is_file():
-            logger.info("nothing shipped after %d steps: there is no video codec yet", steps)
-            return
-        video_codec, video = _video_codec(config)
-        codecs = {checkpoint.VIDEO_CODEC: video_codec.state_dict(), checkpoint.AUDIO_CODEC: audio_codec.state_dict()}
-        _export(config, dataclasses.replace(model, video=video), codecs, average, steps)
+        drawn = _video_codec(config)[0]  # read anew: its decoder may have been polished while the run went on
+        codecs = {checkpoint.VIDEO_CODEC: drawn.state_dict(), checkpoint.AUDIO_CODEC: audio_codec.state_dict()}
+        _export(config, model, codecs, average, steps)
 
     def sample(average: Mapping[str, Tensor], stage: Stage, steps: int) -> None:
         task = max(stage.tasks, key=lambda name: stage.tasks[name])
-        if TASKS[task].video is Given.ABSENT:
-            whole = dataclasses.replace(model, video=PRESETS[config.model]().video)
-            video_codec: NanoVideoCodec = NanoVideoCodec(whole.video)  # not asked: the task has no video
-        else:
-            video_codec, video = _video_codec(config)
-            whole = dataclasses.replace(model, video=video)
         if stage.lora is not None:
             average = merge_adapters(average, stage.lora)
-        pipeline = averaged_pipeline(whole, average, video_codec, audio_codec)
+        pipeline = averaged_pipeline(model, average, video_codec, audio_codec)
         out = Path(config.run) / "samples" / str(steps)
         write_samples(pipeline, corpus, held_out(corpus, config.sample_clips, task), task, out)
         logger.info("samples of %s after %d steps: %s", task, steps, out)
 
     return Trainer(config, model, open_store, export, sample).run(until)
+
+
+def _has_video(task: str) -> bool:
+    return TASKS[task].video is not Given.ABSENT
 
 
 def _model(config: TrainingConfig) -> ModelConfig:

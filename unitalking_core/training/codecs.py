@@ -20,6 +20,7 @@ from ..config import AudioConfig, VideoConfig
 from ..latents import to_model_space
 from .config import CodecConfig
 from .corpus import as_frames
+from .precision import knows_bf16
 
 LATENT_NOISE = 0.05
 """Noise on latents while decoders learn, in the model's space: what is generated is never exact."""
@@ -68,7 +69,7 @@ def fit_video_codec(config: VideoConfig, clips: Clips, training: CodecConfig, se
             codec, frames, 1 + training.mouth * mouths, latent + LATENT_NOISE * scale * torch.randn(latent.shape, generator=generator)
         )
 
-    _optimise(codec, loss, training.video_steps, training.lr, "video codec", log, training.bf16)
+    _optimise(codec, loss, training.video_steps, training.lr, "video codec", log)
     config = _video_statistics(codec, config, windows)
     return codec.eval(), dataclasses.replace(config, change=_change(codec, config, clips.frames[:CHANGE_CLIPS]))
 
@@ -90,7 +91,7 @@ def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Clip
             codec, frames, 1 + training.mouth * mouths, latent + amount * scale * torch.randn(latent.shape, generator=generator)
         )
 
-    _optimise(codec, loss, training.polish_steps, training.lr, "video decoder", log, training.bf16)
+    _optimise(codec, loss, training.polish_steps, training.lr, "video decoder", log)
 
 
 def fit_audio_codec(
@@ -196,10 +197,10 @@ def _principal(project: nn.Linear, restore: nn.Linear, x: Tensor, whitening: flo
         restore.bias.copy_(mean)
 
 
-def _optimise(
-    module: NanoAudioCodec | NanoVideoCodec, loss: Callable[[], Tensor], steps: int, lr: float, name: str, log: Log, bf16: bool = False
-) -> None:
+def _optimise(module: NanoAudioCodec | NanoVideoCodec, loss: Callable[[], Tensor], steps: int, lr: float, name: str, log: Log) -> None:
+    """In bf16 where the CPU knows it: the video codec's convolutions are three times as fast there."""
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    bf16 = isinstance(module, NanoVideoCodec) and knows_bf16(torch.device("cpu"))
     linear = [p for name, p in trained.items() if name.startswith(("project.", "restore."))]
     rest = [p for name, p in trained.items() if not name.startswith(("project.", "restore."))]
     groups = [{"params": rest, "share": 1.0}, {"params": linear, "share": LINEAR_SHARE}]

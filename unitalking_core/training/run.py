@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -117,13 +117,28 @@ def _model(config: TrainingConfig) -> ModelConfig:
             raise ConfigError(
                 f"'{config.model}' has codecs that are not learned here ({model.video.codec}, {model.audio.codec}): set 'latents'"
             )
+        if config.warm_start:
+            begin = checkpoint.load(config.warm_start)
+            _keep_codecs(config, begin, _same_codecs(model, begin.config))
         return model
     start = checkpoint.load(config.start)
-    for name, part in ((AUDIO_CODEC, checkpoint.AUDIO_CODEC), (VIDEO_CODEC, checkpoint.VIDEO_CODEC)):
-        path = Path(config.run) / name
-        if part in start.parts and not path.is_file():
-            checkpoint.save(path, start.config, {part: start.parts[part]})
+    _keep_codecs(config, start, (checkpoint.AUDIO_CODEC, checkpoint.VIDEO_CODEC))
     return start.config
+
+
+def _keep_codecs(config: TrainingConfig, file: checkpoint.Checkpoint, parts: Sequence[str]) -> None:
+    """Put codecs of a checkpoint where the run has its own, unless it has them already."""
+    names = {checkpoint.AUDIO_CODEC: AUDIO_CODEC, checkpoint.VIDEO_CODEC: VIDEO_CODEC}
+    for part in parts:
+        path = Path(config.run) / names[part]
+        if part in file.parts and not path.is_file():
+            checkpoint.save(path, file.config, {part: file.parts[part]})
+
+
+def _same_codecs(ours: ModelConfig, theirs: ModelConfig) -> list[str]:
+    """Which codecs two models have in common, whatever their latents' statistics."""
+    pairs = {checkpoint.AUDIO_CODEC: (ours.audio, theirs.audio), checkpoint.VIDEO_CODEC: (ours.video, theirs.video)}
+    return [part for part, (a, b) in pairs.items() if (a.codec, a.channels, dict(a.options)) == (b.codec, b.channels, dict(b.options))]
 
 
 def _export(config: TrainingConfig, model: ModelConfig, codecs: Mapping, average: Mapping[str, Tensor], steps: int) -> None:

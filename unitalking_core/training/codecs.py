@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -95,9 +95,17 @@ def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Clip
 
 
 def fit_audio_codec(
-    config: AudioConfig, waveforms: list[Tensor], training: CodecConfig, seed: int, log: Log
+    config: AudioConfig,
+    waveforms: list[Tensor],
+    training: CodecConfig,
+    seed: int,
+    log: Log,
+    earlier: tuple[AudioConfig, Mapping[str, Tensor]] | None = None,
 ) -> tuple[NanoAudioCodec, AudioConfig]:
-    """waveforms (1, 1, N) each -> the codec and the configuration with the latents' statistics."""
+    """waveforms (1, 1, N) each -> the codec and the configuration with the latents' statistics.
+
+    It goes on from an `earlier` codec, where one is given; then the statistics stay, so that a model of its latents still knows them.
+    """
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     codec = NanoAudioCodec(config)
@@ -114,9 +122,13 @@ def fit_audio_codec(
         gain = torch.rand(len(rows), 1, 1, generator=generator) * 0.8 - 0.5
         return torch.maximum(quiet + gain, quiet.amin())
 
-    sample = torch.cat([rearrange(draw(), "b m (t k) -> (b t) (k m)", k=codec.frames_per_token) for _ in range(12)])
-    _principal(codec.project, codec.restore, sample, training.whitening)
-    config = _audio_statistics(codec, config, mels)
+    if earlier is None:
+        sample = torch.cat([rearrange(draw(), "b m (t k) -> (b t) (k m)", k=codec.frames_per_token) for _ in range(12)])
+        _principal(codec.project, codec.restore, sample, training.whitening)
+        config = _audio_statistics(codec, config, mels)
+    else:
+        codec.load_state_dict({name: value.float() for name, value in earlier[1].items()})
+        config = dataclasses.replace(config, mean=earlier[0].mean, std=earlier[0].std)
     scale = torch.tensor(config.std).view(1, -1, 1)
 
     def loss() -> Tensor:
@@ -127,7 +139,7 @@ def fit_audio_codec(
         return error.abs().mean() + 0.25 * error.square().mean()
 
     _optimise(codec, loss, training.audio_steps, training.lr, "audio codec", log)
-    return codec.eval(), _audio_statistics(codec, config, mels)
+    return codec.eval(), config if earlier else _audio_statistics(codec, config, mels)
 
 
 def textures(count: int, frames: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:

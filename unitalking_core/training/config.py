@@ -128,8 +128,8 @@ class TrainingConfig:
     start: str = ""
     """A checkpoint whose weights and codecs the run begins with; without one it begins with chance."""
     warm_start: str = ""
-    """A checkpoint of another shape: its weights are taken where name and shape are those of the preset, its codecs where they are the
-    preset's own. The rest begins with chance."""
+    """A checkpoint of another shape: weights are taken where name and shape are those of the preset, and the sound's codec goes on from
+    its own where that is of the same build. The rest begins with chance."""
     latents: str = ""
     """A folder of latents that are ready (a store or tar shards); then nothing is encoded."""
     seed: int = 0

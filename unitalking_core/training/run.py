@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -117,28 +117,13 @@ def _model(config: TrainingConfig) -> ModelConfig:
             raise ConfigError(
                 f"'{config.model}' has codecs that are not learned here ({model.video.codec}, {model.audio.codec}): set 'latents'"
             )
-        if config.warm_start:
-            begin = checkpoint.load(config.warm_start)
-            _keep_codecs(config, begin, _same_codecs(model, begin.config))
         return model
     start = checkpoint.load(config.start)
-    _keep_codecs(config, start, (checkpoint.AUDIO_CODEC, checkpoint.VIDEO_CODEC))
+    for name, part in ((AUDIO_CODEC, checkpoint.AUDIO_CODEC), (VIDEO_CODEC, checkpoint.VIDEO_CODEC)):
+        path = Path(config.run) / name
+        if part in start.parts and not path.is_file():
+            checkpoint.save(path, start.config, {part: start.parts[part]})
     return start.config
-
-
-def _keep_codecs(config: TrainingConfig, file: checkpoint.Checkpoint, parts: Sequence[str]) -> None:
-    """Put codecs of a checkpoint where the run has its own, unless it has them already."""
-    names = {checkpoint.AUDIO_CODEC: AUDIO_CODEC, checkpoint.VIDEO_CODEC: VIDEO_CODEC}
-    for part in parts:
-        path = Path(config.run) / names[part]
-        if part in file.parts and not path.is_file():
-            checkpoint.save(path, file.config, {part: file.parts[part]})
-
-
-def _same_codecs(ours: ModelConfig, theirs: ModelConfig) -> list[str]:
-    """Which codecs two models have in common, whatever their latents' statistics."""
-    pairs = {checkpoint.AUDIO_CODEC: (ours.audio, theirs.audio), checkpoint.VIDEO_CODEC: (ours.video, theirs.video)}
-    return [part for part, (a, b) in pairs.items() if (a.codec, a.channels, dict(a.options)) == (b.codec, b.channels, dict(b.options))]
 
 
 def _export(config: TrainingConfig, model: ModelConfig, codecs: Mapping, average: Mapping[str, Tensor], steps: int) -> None:
@@ -176,9 +161,19 @@ def _audio_codec(config: TrainingConfig) -> tuple[NanoAudioCodec, AudioConfig]:
         read_voice(corpus, voice) for voice in sorted({i.voice_file for i in items})
     ]
     logger.info("audio codec: %d recordings", len(sounds))
-    codec, audio = fit_audio_codec(model.audio, sounds, config.codecs, config.seed, logger.info)
+    codec, audio = fit_audio_codec(model.audio, sounds, config.codecs, config.seed, logger.info, _earlier_audio_codec(config, model.audio))
     checkpoint.save(path, dataclasses.replace(model, audio=audio), {checkpoint.AUDIO_CODEC: codec.state_dict()})
     return codec, audio
+
+
+def _earlier_audio_codec(config: TrainingConfig, audio: AudioConfig) -> tuple[AudioConfig, dict[str, Tensor]] | None:
+    """The sound's codec of the checkpoint that the run is warmed with, where it is of the same build."""
+    if not config.warm_start:
+        return None
+    file = checkpoint.load(config.warm_start)
+    earlier = file.config.audio
+    same = (earlier.codec, earlier.channels, dict(earlier.options)) == (audio.codec, audio.channels, dict(audio.options))
+    return (earlier, file.part(checkpoint.AUDIO_CODEC)) if same and checkpoint.AUDIO_CODEC in file.parts else None
 
 
 def _video_codec(config: TrainingConfig) -> tuple[NanoVideoCodec, VideoConfig]:

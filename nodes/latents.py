@@ -11,6 +11,7 @@ import torch
 from comfy.nested_tensor import NestedTensor
 from torch import Tensor
 
+from ..unitalking_core.conditions.portrait import Fit
 from ..unitalking_core.config import ModelConfig
 from ..unitalking_core.tasks import TASKS, Task
 from ..unitalking_core.timeline import Clip
@@ -35,13 +36,14 @@ class GivenVideo:
     frames: range | list[int]
     latent: Tensor
     size: tuple[int, int] | None = None
+    fit: Fit = "crop"
     replaces: int | None = None
 
 
 @dataclass(frozen=True)
 class GivenAudio:
-    """Sound that was given, as it came: `waveform` (1, channels, N) at `sample_rate`, in place of the first `replaces` decoded samples or of
-    all of them (None), as long as the clip's first tokens still are `latent` (1, C, n). `gain`: how much louder the model's sound is."""
+    """Sound that was given, as it came: `waveform` (1, channels, N) at `sample_rate`, in place of the first `replaces` decoded samples or
+    of all of them (None), as long as the clip's first tokens still are `latent` (1, C, n). `gain`: how much louder the model heard it."""
 
     waveform: Tensor
     sample_rate: int

@@ -8,6 +8,7 @@ from comfy_api.latest import io, ui
 
 from ..unitalking_core.conditions.voice import FINDS, Find, VoiceError, prepare_voice
 from ..unitalking_core.conditions.voice_file import codec_id
+from ..unitalking_core.config import ModelConfig
 from .codecs import require_audio_vae
 from .guider import with_voice
 from .report import say
@@ -23,8 +24,8 @@ class EncodeReferenceVoice(io.ComfyNode):
             node_id="EncodeReferenceVoice",
             display_name="Encode Reference Voice",
             category="UniTalking",
-            description="Turns a few seconds of a recording into the voice the portrait speaks with. Any number of channels, sample rate and "
-            "length: speech is found, the best few seconds of it are kept, the loudness is set. Plays what was kept.",
+            description="Turns a few seconds of a recording into the voice the portrait speaks with. Any number of channels, sample rate "
+            "and length: speech is found, the best few seconds of it are kept, the loudness is set. Plays what was kept.",
             search_aliases=["voice clone", "speaker", "reference audio", "timbre"],
             inputs=[
                 io.Audio.Input("audio", tooltip="One person speaking, without music; 3 to 5 seconds are enough."),
@@ -35,7 +36,7 @@ class EncodeReferenceVoice(io.ComfyNode):
                     default="speech",
                     advanced=True,
                     optional=True,
-                    tooltip="speech keeps what is spoken; sound keeps everything from the first to the last loud moment, for a whisper or a song.",
+                    tooltip="speech keeps what is spoken; sound keeps all from the first to the last loud moment: a whisper, a song.",
                 ),
             ],
             outputs=[Voice.Output(display_name="voice")],
@@ -54,6 +55,15 @@ class EncodeReferenceVoice(io.ComfyNode):
         out = {"latent": audio_vae.encode_voice(voice.waveform), **kept, "name": "", "licence": ""}
         out["codec"] = codec_id(config, audio_vae.first_stage_model)
         return io.NodeOutput(out, ui=say(cls, voice.report, **heard(kept)))
+
+
+def require_voice(voice: dict[str, Any], config: ModelConfig) -> None:
+    """Raises VoiceError for a voice that was made by another kind of audio codec than the model's."""
+    made_by, own = voice["codec"], config.audio
+    if (made_by.name, made_by.channels, made_by.sample_rate) != (own.codec, own.channels, own.sample_rate):
+        raise VoiceError(
+            f"this voice was made by the audio codec {made_by}, the model's is {own.codec}: encode it with the model's audio VAE"
+        )
 
 
 def heard(kept: dict[str, Any]) -> dict[str, Any]:

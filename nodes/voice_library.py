@@ -35,8 +35,8 @@ class UniTalkingSaveVoice(io.ComfyNode):
             node_id="UniTalkingSaveVoice",
             display_name="UniTalking Save Voice",
             category="UniTalking",
-            description="Keeps a prepared voice as a file in output/voices, with a name and a note about its licence. UniTalking Load Voice "
-            "finds it there after a refresh (R).",
+            description="Keeps a prepared voice as a file in output/voices, with a name and a note about its licence. UniTalking Load "
+            "Voice finds it there after a refresh (R).",
             search_aliases=["voice library", "export voice", "speaker file"],
             inputs=[
                 Voice.Input("voice", tooltip="From Encode Reference Voice."),
@@ -83,7 +83,9 @@ class UniTalkingLoadVoice(io.ComfyNode):
                     default=next(iter(names), None),
                     tooltip="A voice file in output/voices or models/unitalking_voices. Press R after saving one.",
                 ),
-                io.Vae.Input("audio_vae", tooltip="The audio VAE of Load UniTalking Model: the voice must have been made with the same one."),
+                io.Vae.Input(
+                    "audio_vae", tooltip="The audio VAE of Load UniTalking Model: the voice must have been made with the same one."
+                ),
             ],
             outputs=[Voice.Output(display_name="voice")],
             hidden=[io.Hidden.unique_id],

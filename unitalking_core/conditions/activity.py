@@ -10,6 +10,7 @@ Voicing is the normalised autocorrelation of Boersma, "Accurate short-term analy
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -75,7 +76,7 @@ def _features(x: Tensor) -> tuple[Tensor, Tensor]:
         last = min(first + BLOCK_FRAMES, frames)
         part = padded[first * HOP : (last - 1) * HOP + FRAME].unfold(0, FRAME, HOP)
         power = torch.fft.rfft((part - part.mean(1, keepdim=True)) * window, 2 * FRAME).abs().square()
-        levels = [power[:, low:high].mean(1) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+        levels = [power[:, low:high].mean(1) for low, high in itertools.pairwise(edges)]
         bands.append(10 * torch.log10(torch.stack(levels, 1) + 1e-10))
         # Pitch is looked for below 1000 Hz and without rumble.
         heard = power.clone()

@@ -9,8 +9,8 @@ import torchaudio
 from torch import Tensor
 
 LOUDNESS = -26.3
-"""LUFS (ITU-R BS.1770, gated). What the training corpus's own measure, `voice.ACTIVE_RMS`, comes to on speech (60 sentences by 12 synthetic voices: -26.3,
-deviation 0.7)."""
+"""LUFS (ITU-R BS.1770, gated). What the training corpus's own measure, `voice.ACTIVE_RMS`, comes to on speech: 60 sentences by 12
+synthetic voices, deviation 0.7."""
 LOUDNESS_BLOCK = 0.4
 """Seconds: BS.1770 measures in blocks of this length, so a shorter recording has no loudness."""
 SILENCE_PEAK = 1e-3

@@ -5,6 +5,7 @@ Waveforms are float32 in [-1, 1], (channels, samples).
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,9 +57,7 @@ class ReferenceVoice:
         return self.waveform.shape[-1] / self.sample_rate
 
 
-def prepare_voice(
-    waveform: Tensor, sample_rate: int, target_rate: int, longest_seconds: float, find: Find = "speech"
-) -> ReferenceVoice:
+def prepare_voice(waveform: Tensor, sample_rate: int, target_rate: int, longest_seconds: float, find: Find = "speech") -> ReferenceVoice:
     """Waveform (channels, N) at `sample_rate` -> ReferenceVoice at `target_rate`, at most `longest_seconds` long.
 
     Raises VoiceError for an empty, non-finite, silent or too short recording, or one without speech.
@@ -106,7 +105,7 @@ def _loud(mono: Tensor, rate: int) -> Segment:
 
 def _with_margins(found: list[Segment], end: float) -> list[Segment]:
     """A little more on both sides, so that no sound is cut off; never into the neighbour."""
-    edges = [0.0, *((a[1] + b[0]) / 2 for a, b in zip(found, found[1:], strict=False)), end]
+    edges = [0.0, *((a[1] + b[0]) / 2 for a, b in itertools.pairwise(found)), end]
     return [
         (max(start - MARGIN_SECONDS, low), min(stop + MARGIN_SECONDS, high))
         for (start, stop), low, high in zip(found, edges, edges[1:], strict=False)

@@ -1,7 +1,7 @@
 """Voice files: a prepared reference voice kept for later, as safetensors.
 
-Tensors: `latent` (1, C, L) as the codec made it, `preview` (N,) int16, the prepared recording itself. Metadata under "voice": the format, a name, a
-note about licence and consent, the preview's rate, and which codec made the latent: latents of another codec mean nothing to a model.
+Tensors: `latent` (1, C, L) as the codec made it, `preview` (N,) int16, the prepared recording itself. Metadata under "voice": the format,
+a name, a note about licence and consent, the preview's rate, and which codec made the latent, as those of another mean nothing to a model.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from scripts.comfy_client import Prompt
 from tests.server.graphs import largest_difference, latent_of, main_job, sampled, write_wave
 from tests.server.harness import ComfyServer
 from tests.voices import spoken
+from unitalking_core.codecs.mel import Mel
 from unitalking_core.conditions.voice_file import CodecId, SavedVoice, load_voice, save_voice
 
 SAVED = "Anna_s_voice_00001_.safetensors"
@@ -48,11 +49,9 @@ def test_a_voice_is_kept_and_comes_back(studio: ComfyServer) -> None:
     reference = latent_of(studio, sampled("encoded_voice"))
     prompt = sampled("loaded_voice")
     prompt["6"] = {"class_type": "UniTalkingLoadVoice", "inputs": {"voice_file": SAVED, "audio_vae": ["1", 3]}}
-    assert max(largest_difference(latent_of(studio, prompt), reference)) < 1e-5
-    prompt["60"] = {"class_type": "UniTalkingSaveVoice", "inputs": {"voice": ["6", 0], "name": "again", "licence": ""}}
-    run = studio.queue(copy.deepcopy(prompt))
-    assert run.ok, run.explain()
-    assert "her own, 2026" in run.outputs["6"]["text"][0]
+    assert "her own, 2026" in says(studio, copy.deepcopy(prompt), "6")
+    loaded = load_file(studio.base / "output" / "loaded_voice.safetensors")
+    assert max(largest_difference(loaded, reference)) < 1e-5
 
 
 def test_a_voice_of_another_codec_is_refused_by_name(studio: ComfyServer) -> None:
@@ -87,9 +86,10 @@ def test_a_whisper_needs_to_be_asked_for(studio: ComfyServer) -> None:
 
 @pytest.mark.slow
 def test_the_reference_does_not_leak_into_the_output(studio: ComfyServer) -> None:
-    """nano speaks other words with the voice: no part of the recording is to be found in what it says.
+    """nano speaks other words with the voice: no second of it is a second of the recording.
 
-    Found, a part would correlate with itself at some lag at nearly 1; other speech of the same voice stays far below.
+    Measured by spectral pattern, as the model's vocoder makes its own phases. A copy through the codec measures 0.98; other sentences of
+    the same voice 0.46 to 0.65.
     """
     prompt = {key: node for key, node in main_job().items() if key in ("1", "3", "4", "5", "6", "8")}
     prompt["1"]["inputs"]["checkpoint"] = NANO
@@ -104,17 +104,19 @@ def test_the_reference_does_not_leak_into_the_output(studio: ComfyServer) -> Non
     made = load_file(studio.base / "output" / "leak.safetensors")["waveform"][0, 0]
     reference = load_voice(studio.base / "output" / "voices" / "leak_00001_.safetensors").preview[0]
     assert made.square().mean().sqrt() > 1e-3
-    assert likeness(reference, reference[8000:16000]) > 0.95
-    assert max(likeness(reference, made[start : start + 8000]) for start in range(0, len(made) - 8000, 4000)) < 0.6
+    second = 16000
+    copied = reference[second : 2 * second] + 0.2 * reference.std() * torch.randn(second, generator=torch.Generator().manual_seed(0))
+    assert likeness(reference, copied) > 0.85
+    assert max(likeness(reference, made[start : start + second]) for start in range(0, len(made) - second, second // 4)) < 0.7
 
 
 def likeness(long: torch.Tensor, part: torch.Tensor) -> float:
-    """The largest normalised cross-correlation of a part of a recording with any place of another one."""
-    size = len(long) + len(part)
-    cross = torch.fft.irfft(torch.fft.rfft(long, size) * torch.fft.rfft(part, size).conj(), size)[: len(long) - len(part)]
-    energy = long.square().cumsum(0)
-    local = energy[len(part) :] - energy[: -len(part)]
-    return float((cross / (local * part.square().sum()).clamp(min=1e-9).sqrt()).abs().max())
+    """How much the log-mel pattern of a part of a recording is like that of the most similar place of another one; 1 for a copy."""
+    mel = Mel(16000, 1024, 320, 64, iterations=1, momentum=0.0)
+    place, wanted = (mel.analyse(x[None, : len(x) // 320 * 320])[0] for x in (long, part))
+    windows = place.unfold(1, wanted.shape[1], 1).movedim(1, 0)
+    windows, wanted = (x - x.mean(-1, keepdim=True) for x in (windows, wanted))
+    return float(((windows * wanted).sum((1, 2)) / (windows.flatten(1).norm(dim=1) * wanted.norm())).max())
 
 
 def portrait(**settings: Any) -> Prompt:
@@ -128,7 +130,7 @@ def test_portraits_of_every_kind(studio: ComfyServer) -> None:
     folder = studio.base / "input"
     Image.effect_noise((301, 140), 80).convert("RGBA").save(folder / "wide.png")
     Image.new("LA", (90, 170), (200, 100)).save(folder / "grey.png")
-    for image, fit, size in (("wide.png", "contain", (96, 32)), ("grey.png", "pad", (64, 64)), ("wide.png", "crop", (64, 64))):
+    for image, fit, size in (("wide.png", "contain", (64, 32)), ("grey.png", "pad", (64, 64)), ("wide.png", "crop", (64, 64))):
         prompt = portrait(fit=fit)
         prompt["2"]["inputs"]["image"] = image
         assert f"-> {size[0]}x{size[1]} ({fit})" in says(studio, prompt, "7")
@@ -137,7 +139,7 @@ def test_portraits_of_every_kind(studio: ComfyServer) -> None:
 
 def test_a_crop_is_laid_around_a_face(studio: ComfyServer) -> None:
     """The face is where a BOUNDING_BOX or a mask says; without one the crop is the top's."""
-    plain = load_after(studio, portrait())
+    plain = latent_of(studio, portrait())
     prompt = portrait(face=["30", 0])
     prompt["30"] = {"class_type": "PrimitiveBoundingBox", "inputs": {"x": 100, "y": 120, "width": 30, "height": 40}}
     text = says(studio, copy.deepcopy(prompt), "7")
@@ -150,12 +152,8 @@ def test_a_crop_is_laid_around_a_face(studio: ComfyServer) -> None:
     joined = {"destination": ["31", 0], "source": ["32", 0], "x": 100, "y": 120, "operation": "add"}
     prompt["33"] = {"class_type": "MaskComposite", "inputs": joined}
     prompt["7"]["inputs"]["face_mask"] = ["33", 0]
-    masked = load_after(studio, prompt)
+    masked = latent_of(studio, prompt)
     assert torch.equal(masked["samples.0"], boxed["samples.0"])
-
-
-def load_after(studio: ComfyServer, prompt: Prompt) -> dict[str, torch.Tensor]:
-    return latent_of(studio, prompt)
 
 
 def test_a_picture_of_a_batch(studio: ComfyServer) -> None:
@@ -172,11 +170,10 @@ def test_a_script_becomes_a_clip(studio: ComfyServer) -> None:
     prompt = sampled("script")
     script = {"speech": "the red bird sings", "description": "a woman", "seconds": 0.0, "language": "auto", "pace": 1.0}
     prompt["4"] = {"class_type": "UniTalkingPrompt", "inputs": {**script, "clip": ["1", 1], "model": ["1", 0]}}
-    assert max(largest_difference(latent_of(studio, prompt), reference)) == 0
+    assert "these 4 words need about 1.2 s, the clip has 1.2 s" in says(studio, copy.deepcopy(prompt), "4")
+    assert max(largest_difference(load_file(studio.base / "output" / "script.safetensors"), reference)) == 0
     prompt["7"]["inputs"]["seconds"] = ["4", 2]
-    text = says(studio, copy.deepcopy(prompt), "4")
-    assert "these 4 words need about 1.2 s, the clip has 1.2 s" in text or "need about 1.1 s, the clip has 1.2 s" in text
-    assert load_file(studio.base / "output" / "script.safetensors")["samples.0"].shape[2] == 8
+    assert latent_of(studio, prompt)["samples.0"].shape[2] == 8
 
 
 def test_what_does_not_fit_is_said(studio: ComfyServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import torch
 from comfy_api.latest import InputImpl, io
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from ..unitalking_core.conditions.recording import RecordingError, prepare_speec
 from ..unitalking_core.timeline import Clip
 from .clip import LONGEST_SECONDS
 from .clip_video import lasting
-from .codecs import require_audio_vae, require_video_vae
+from .codecs import AudioVAE, require_audio_vae, require_video_vae
 from .latents import (
     ClipInfo,
     GivenAudio,
@@ -189,23 +190,30 @@ class UniTalkingContinueClip(io.ComfyNode):
         first = 0 if with_earlier else total
         pictures = GivenVideo(video, shown[first:], encoded, None if size == frame else size, fit, replaces=seen.frames)
         sound = _earlier_sound(components.audio, total / line.exact_fps, seen, audio_vae, with_earlier)
-        out = continuing_latent(ClipInfo(config, clip.frames, pictures, sound), encoded, None if sound is None else sound.latent, *size)
+        out = continuing_latent(ClipInfo(config, clip.frames, pictures, sound), encoded, sound.latent, *size)
         report = f"{seen.seconds:.2f} s of the clip's end are given, {clip.seconds - seen.seconds:.2f} s follow ({size[0]}x{size[1]})"
-        report += "" if sound is not None else "; the clip has no sound, so all of it is generated"
+        report += "" if sound.latent.shape[-1] else "; the clip has no sound, none of it is given"
         return io.NodeOutput(out, ui=say(cls, report + _beyond(ClipInfo(config, clip.frames), clip)))
 
 
-def _earlier_sound(audio: dict | None, lasts: Fraction, seen: Clip, audio_vae: Any, with_earlier: bool) -> GivenAudio | None:
-    """The earlier clip's sound, `lasts` seconds long like its picture, and its last tokens as far as they lie within `seen`."""
-    if audio is None or not audio["waveform"].shape[-1]:
-        return None
-    rate, line = int(audio["sample_rate"]), seen.timeline
-    waveform = lasting(audio["waveform"][:1].float(), round(lasts * rate))
-    tokens = line.tokens_within(seen.exact_seconds)
-    end = waveform[..., waveform.shape[-1] - round(seen.exact_seconds * rate) :]
-    heard, gain = prepare_speech(end[0], rate, line.sample_rate, tokens * line.samples_per_token)
+def _earlier_sound(audio: dict | None, lasts: Fraction, seen: Clip, audio_vae: AudioVAE, with_earlier: bool) -> GivenAudio:
+    """The earlier clip's sound, `lasts` seconds long like its picture, and its last tokens as far as they lie within `seen`.
+
+    A clip without sound was silent; none of its tokens are given.
+    """
+    line = seen.timeline
+    waveform, rate = (
+        (torch.zeros(1, 1, 0), line.sample_rate) if audio is None else (audio["waveform"][:1].float(), int(audio["sample_rate"]))
+    )
+    tokens = line.tokens_within(seen.exact_seconds) if waveform.shape[-1] else 0
+    waveform = lasting(waveform, round(lasts * rate))
+    latent, gain = torch.zeros(1, audio_vae.latent_channels, 0), 1.0
+    if tokens:
+        end = waveform[..., waveform.shape[-1] - round(seen.exact_seconds * rate) :]
+        heard, gain = prepare_speech(end[0], rate, line.sample_rate, tokens * line.samples_per_token)
+        latent = audio_vae.encode_voice(heard)
     replaces = round(seen.exact_seconds * line.sample_rate)
-    return GivenAudio(waveform if with_earlier else waveform[..., :0], rate, audio_vae.encode_voice(heard), replaces, gain)
+    return GivenAudio(waveform if with_earlier else waveform[..., :0], rate, latent, replaces, gain)
 
 
 def _frames_of(video: Any, start: float, seconds: float) -> tuple[Any, Tensor, Fraction, int]:

@@ -93,13 +93,11 @@ def speech_latent(config: ModelConfig, clip: Clip) -> dict[str, Any]:
     return {"samples": samples, INFO: ClipInfo(config, clip.frames)}
 
 
-def continuing_latent(info: ClipInfo, video: Tensor, audio: Tensor | None, width: int, height: int) -> dict[str, Any]:
-    """A clip that begins with given latents: video (1, C, n, h, w) and, where there is one, audio (1, C, m)."""
+def continuing_latent(info: ClipInfo, video: Tensor, audio: Tensor, width: int, height: int) -> dict[str, Any]:
+    """A clip that begins with given latents: video (1, C, n, h, w) and audio (1, C, m)."""
     streams = _zeros(info.config, info.clip, width, height)
-    known = video.shape[2], 0 if audio is None else audio.shape[-1]
-    streams[0][:, :, : known[0]] = video
-    if audio is not None:
-        streams[1][..., : known[1]] = audio
+    known = video.shape[2], audio.shape[-1]
+    streams[0][:, :, : known[0]], streams[1][..., : known[1]] = video, audio
     mask = task_mask(TASKS["continuation"], *streams, prefix=known)
     return {"samples": NestedTensor(streams), "noise_mask": mask, INFO: info}
 

@@ -230,6 +230,24 @@ def test_a_clip_goes_on(studio: ComfyServer, kind: str) -> None:
     check_clip(studio.files(run)[0], len(out["images"]), 24)
 
 
+def test_a_silent_clip_of_another_size_and_rate_goes_on(studio: ComfyServer, inputs: Path) -> None:
+    """It is brought to what the model can make; what had no sound stays silent."""
+    write_clip(inputs / "silent.mp4", [np.full((30, 90, 130, 3), 90, np.uint8)], fps=30)
+    prompt = sampled("silent")
+    prompt["71"] = {"class_type": "LoadVideo", "inputs": {"file": "silent.mp4"}}
+    given = {"model": ["1", 0], "vae": ["1", 2], "audio_vae": ["1", 3], "video": ["71", 0], "with_earlier": True}
+    prompt["7"] = {"class_type": "UniTalkingContinueClip", "inputs": {**given, "seconds": 0.5, "context": 0.3}}
+    run = studio.queue(decoded(prompt))
+    assert run.ok, run.explain()
+    assert "the clip has no sound" in run.outputs["7"]["text"][0]
+    out = load_file(studio.base / "output" / "decoded.safetensors")
+    assert out["images"].shape[1:] == (64, 96, 3)
+    assert (out["images"][:24] - 90 / 255).abs().max() < 0.03
+    assert not out["waveform"][..., : 16000 - 320].any()
+    assert out["waveform"][..., 16000:].abs().max() > 1e-3
+    assert out["waveform"].shape[-1] == round(Fraction(len(out["images"]), 24) * 16000)
+
+
 def _prompt(change: Callable[[Prompt], None]) -> Prompt:
     prompt = sampled("bad")
     change(prompt)

@@ -12,7 +12,15 @@ LOUDNESS = -26.3
 """LUFS (ITU-R BS.1770, gated). What the training corpus's own measure, `voice.ACTIVE_RMS`, comes to on speech: 60 sentences by 12
 synthetic voices, deviation 0.7."""
 LOUDNESS_BLOCK = 0.4
-"""Seconds: BS.1770 measures in blocks of this length, so a shorter recording has no loudness."""
+"""Seconds."""
+ABSOLUTE_GATE, RELATIVE_GATE = -70.0, 10.0
+"""LUFS: blocks below are silence; LU below the mean of the others: pauses."""
+K_RATE = 48000
+K_WEIGHTING = (
+    ((1.53512485958697, -2.69169618940638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585)),
+    ((1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621)),
+)
+"""(b, a) of the standard's two filters at 48 kHz: the head's shelf, and a high pass."""
 SILENCE_PEAK = 1e-3
 LARGEST_GAIN = 100.0
 FINEST_RATIO = 1000
@@ -58,12 +66,25 @@ def resample(waveform: Tensor, sample_rate: int, target_rate: int) -> Tensor:
 
 
 def loudness(waveform: Tensor, sample_rate: int) -> float:
-    """Gated loudness of (channels, N) in LUFS; minus infinity for silence. A recording shorter than a block is repeated to fill one."""
-    short = round(LOUDNESS_BLOCK * sample_rate) + 1
-    if waveform.shape[-1] < short:
-        waveform = waveform.repeat(1, -(-short // waveform.shape[-1]))
-    value = float(torchaudio.functional.loudness(waveform.float(), sample_rate))
-    return value if value > -70 else float("-inf")  # below the absolute gate nothing is measured
+    """Gated loudness of (channels, N) in LUFS; minus infinity for silence. A recording shorter than a block is repeated to fill one.
+
+    ITU-R BS.1770-4, all channels with weight 1; at 48 kHz, for which the standard gives its filters.
+    """
+    x = resample(waveform.double(), sample_rate, K_RATE)
+    block = round(LOUDNESS_BLOCK * K_RATE)
+    if x.shape[-1] < block:
+        x = x.repeat(1, -(-block // x.shape[-1]))
+    for b, a in K_WEIGHTING:
+        x = torchaudio.functional.lfilter(x, x.new_tensor(a), x.new_tensor(b), clamp=False)
+    power = x.unfold(-1, block, block // 4).square().mean(-1).sum(0)
+    power = power[_lufs(power) > ABSOLUTE_GATE]
+    if len(power):
+        power = power[_lufs(power) > _lufs(power.mean()) - RELATIVE_GATE]
+    return float(_lufs(power.mean())) if len(power) else float("-inf")
+
+
+def _lufs(power: Tensor) -> Tensor:
+    return -0.691 + 10 * torch.log10(power + 1e-20)
 
 
 def gain_to(waveform: Tensor, sample_rate: int, target: float = LOUDNESS) -> float:

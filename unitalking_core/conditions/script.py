@@ -19,7 +19,7 @@ from .text import END, START
 RATES = Path(__file__).with_name("speaking_rates.json")
 OTHER = "other"
 ENCODER_LANGUAGES = {"nano-text": ("en",), "umt5-xxl": ("en", "zh")}
-"""What models with a text encoder speak: nano-text reads the letters a to z; UniTalking (arXiv 2603.01418) is measured in English and Mandarin,
+"""What models with a text encoder speak: nano-text reads a to z; UniTalking (arXiv 2603.01418) is measured in English and Mandarin,
 whatever else UMT5 reads."""
 KANJI_MORAS = 1.8
 TOO_MUCH, TOO_LITTLE = 1.15, 0.5

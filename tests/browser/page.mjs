@@ -103,3 +103,23 @@ export async function dropFile(page, path) {
 
 /** Clear the canvas. */
 export const clear = (page) => page.evaluate(() => window.app.graph.clear())
+
+/** Open a node's help in the side panel; resolves to its text and how wide its pictures are. */
+export async function openHelp(page, type) {
+  await page.evaluate((type) => {
+    const node = window.app.graph.nodes.find((each) => each.type === type)
+    window.app.canvas.deselectAll?.()
+    window.app.canvas.selectNode(node)
+  }, type)
+  await page.evaluate(() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')).catch(() => {})
+  await page.locator('[data-testid="info-button"]').first().click({ timeout: 15 * SECONDS })
+  const content = page.locator('.node-help-content')
+  await content.locator('h1, h2').first().waitFor({ timeout: 15 * SECONDS })
+  await page.waitForFunction(() => [...document.querySelectorAll('.node-help-content img')].every((image) => image.complete))
+  return content.evaluate((help) => ({ text: help.textContent, pictures: [...help.querySelectorAll('img')].map((image) => image.naturalWidth) }))
+}
+
+/** Leave a picture of the page in a folder, if one is named. */
+export async function shoot(page, folder, name) {
+  if (folder) await page.screenshot({ path: `${folder}/${name}.png` })
+}

@@ -25,7 +25,7 @@ export function addPanel(node, name, height) {
   style.textContent = LOOK
   root.append(style)
   const size = typeof height === 'function' ? height : () => height
-  const widget = node.addDOMWidget(name, 'unitalking', host, { serialize: false, hideOnZoom: false, getMinHeight: size })
+  const widget = node.addDOMWidget(name, 'unitalking', host, { serialize: false, hideOnZoom: false, hideInPanel: true, getMinHeight: size })
   widget.serialize = false
   return { host, root, widget }
 }

@@ -4,6 +4,7 @@ import { app } from '../../scripts/app.js'
 import { continueClip, isSavedClip } from './continuation.js'
 import { addPlayer, showClip } from './player.js'
 import { addEstimate } from './prompt.js'
+import { colourSockets } from './sockets.js'
 import { text } from './texts.js'
 import { addVoiceHint } from './voice.js'
 
@@ -27,6 +28,7 @@ app.registerExtension({
     }
   ],
   nodeCreated(node) {
+    colourSockets(node)
     PARTS[node.comfyClass]?.(node)
   },
   getNodeMenuItems(node) {

@@ -8,7 +8,8 @@ const MARGIN = 14
 async function node(page, type, path) {
   const area = await page.evaluate(async (type) => {
     const { app } = window
-    app.graph.clear()
+    // Not clear(): the front end keeps widget values by node id, and ids start anew after it.
+    for (const node of [...app.graph.nodes]) app.graph.remove(node)
     const node = window.LiteGraph.createNode(type)
     node.pos = [60, 60]
     app.graph.add(node)

@@ -14,7 +14,7 @@ const CONTINUE = 'UniTalking.ContinueClip'
 const selectedClip = () => Object.values(app.canvas?.selected_nodes ?? {}).find(isSavedClip)
 
 app.registerExtension({
-  name: 'UniTalking',
+  name: 'unitalking.nodes',
   commands: [
     {
       id: CONTINUE,

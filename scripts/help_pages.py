@@ -1,7 +1,8 @@
 """`python -m scripts.help_pages [pictures]`: writes the translated help of every node from its translated texts.
 
-The English pages are written by hand; the others say what a node's name, description and tooltips say in `locales/`, so that they cannot
-fall behind. With `pictures` also takes the node's picture, `web/docs/<NodeId>/node.png`, in a real browser (the environment of `make test`).
+The English pages are written by hand; the others say what a node's name, description and tooltips say in `locales/`, so that they
+cannot fall behind. With `pictures` also takes the nodes' pictures, `web/docs/<NodeId>/node.png`, in a real browser (the environment of
+`make test`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ HEADS = {"zh": ("输入", "输出"), "ja": ("入力", "出力"), "ko": ("입력"
 def page(node: str, texts: dict[str, Any], language: str) -> str:
     """The Markdown of a node from its entry in nodeDefs.json."""
     inputs, outputs = HEADS[language]
-    lines = [f"# {texts['display_name']}", "", f"![{texts['display_name']}]({node}/node.png)", "", texts["description"], "", f"## {inputs}", ""]
+    name = texts["display_name"]
+    lines = [f"# {name}", "", f"![{name}]({node}/node.png)", "", texts["description"], "", f"## {inputs}", ""]
     lines += [f"- **{each['name']}** (`{key}`): {each['tooltip']}" for key, each in texts["inputs"].items()]
     lines += ["", f"## {outputs}", ""]
     lines += [f"- **{each['name']}**" for each in texts["outputs"].values()]
@@ -29,9 +31,7 @@ def page(node: str, texts: dict[str, Any], language: str) -> str:
 
 def pages() -> dict[str, str]:
     """All translated pages: path under web/docs -> Markdown."""
-    return {
-        f"{node}/{language}.md": page(node, texts, language) for language in HEADS for node, texts in locales.read(language).items()
-    }
+    return {f"{node}/{language}.md": page(node, texts, language) for language in HEADS for node, texts in locales.read(language).items()}
 
 
 def update() -> int:
@@ -44,7 +44,8 @@ def update() -> int:
         from tests.browser.run import run_browser
 
         with ComfyServer(host.prepare(), ["--cpu", "--disable-api-nodes"]) as server:
-            run_browser("gallery.mjs", server.url, {"types": list(locales.read("en")), "docs": str(DOCS)}, {"Comfy.VueNodes.Enabled": False})
+            order = {"types": list(locales.read("en")), "docs": str(DOCS)}
+            run_browser("gallery.mjs", server.url, order, {"Comfy.VueNodes.Enabled": False})
         say(f"web/docs: {len(locales.read('en'))} pictures")
     return 0
 

@@ -141,7 +141,8 @@ def _clone(target: Path, release: Release) -> str:
         return "git is not installed"
     quiet = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
     asking = ["git", "ls-remote", "--exit-code", REPOSITORY, f"refs/tags/v{release.version}"]
-    cloning = ["git", "-c", "advice.detachedHead=false", "clone", "--depth", "1", "--branch", f"v{release.version}", REPOSITORY, str(target)]
+    cloning = ["git", "-c", "advice.detachedHead=false", "clone", "--depth", "1", "--branch", f"v{release.version}"]
+    cloning += [REPOSITORY, str(target)]
     try:
         for command, seconds in ((asking, ANSWER_SECONDS), (cloning, CLONE_SECONDS)):
             ran = subprocess.run(command, env=quiet, capture_output=True, text=True, timeout=seconds)

@@ -1,4 +1,4 @@
-"""`python -m scripts.host_matrix [version ...]`: the main job on older and newer ComfyUIs, one after the other, and a table of what happened.
+"""`python -m scripts.host_matrix [version ...]`: the main job on older and newer ComfyUIs, one after the other, and a table.
 
 Each release (`releases`; all of them without a name) gets its source in `.host/hosts/` and a base directory of its own; all run in the one
 environment of `make test`. ARGS= adds arguments of ComfyUI's own. Ends with 1 when a version that pyproject.toml supports failed.
@@ -42,9 +42,8 @@ def attempt(version: str, place: host.Host) -> str:
     """Start that ComfyUI, run the main job, look into the file; returns an empty text, or what went wrong."""
     base = HOSTS / f"base-{version}"
     host.make_base(base)
-    server = ComfyServer(
-        replace(place, source=host.fetched(HOSTS / version, RELEASES[version]), base=base), ["--cpu", *shlex.split(os.environ.get("ARGS", ""))]
-    )
+    place = replace(place, source=host.fetched(HOSTS / version, RELEASES[version]), base=base)
+    server = ComfyServer(place, ["--cpu", *shlex.split(os.environ.get("ARGS", ""))])
     try:
         with server:
             if "JointFlowSampler" not in server.client.object_info():

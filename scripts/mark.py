@@ -28,7 +28,8 @@ FONT = "font-family='DejaVu Sans' fill='#fff'"
 
 def mark() -> str:
     """The mark, 400x400: a speech bubble that is a face, its mouth the bars of a sound level."""
-    bubble = "M200 62c88 0 150 52 150 128s-62 128-150 128c-12 0-24-1-35-3-20 16-46 27-76 31 12-17 19-35 21-54-38-23-60-59-60-102C50 114 112 62 200 62z"
+    bubble = "M200 62c88 0 150 52 150 128s-62 128-150 128c-12 0-24-1-35-3-20 16-46 27-76 31"
+    bubble += " 12-17 19-35 21-54-38-23-60-59-60-102C50 114 112 62 200 62z"
     eyes = "".join(f'<ellipse cx="{x}" cy="146" rx="15" ry="19" fill="#3b2a86"/>' for x in (148, 252))
     bars = "".join(
         f'<rect x="{200 + 30 * (i - 2) - 9}" y="{226 - height / 2}" width="18" height="{height}" rx="9" fill="url(#g)"/>'

@@ -46,21 +46,26 @@ def finish(workflow: dict[str, Any], name: str) -> dict[str, Any]:
     for node in workflow["nodes"]:
         if node["type"] not in FRONT_END_ONLY:
             node["properties"]["cnr_id"], node["properties"]["ver"] = origin(node["type"])
-    ends = [TOP]
+    arrange(workflow["nodes"])
+    lowest = max(bottom(node) for node in workflow["nodes"])
     for group in workflow["groups"]:
-        left, _, width, _ = group["bounding"]
-        inside = [node for node in workflow["nodes"] if left <= node["pos"][0] < left + width]
-        for column in sorted({node["pos"][0] for node in inside}):
-            y = TOP
-            # A note that spans several columns stands under the taller of them.
-            for node in sorted((node for node in inside if node["pos"][0] == column), key=lambda node: node["pos"][1]):
-                over = [n for n in inside if n["pos"][0] > column and n["pos"][0] < column + node["size"][0] and n["pos"][1] < node["pos"][1]]
-                node["pos"][1] = max([y, *(n["pos"][1] + n["size"][1] + GAP for n in over)])
-                y = node["pos"][1] + node["size"][1] + SAYS.get(node["type"], 0) + GAP
-            ends.append(y)
-    for group in workflow["groups"]:
-        group["bounding"][3] = max(ends) - GAP + HEAD - group["bounding"][1]
+        group["bounding"][3] = lowest - GAP + HEAD - group["bounding"][1]
     return workflow
+
+
+def bottom(node: dict[str, Any]) -> float:
+    """Where the next node may begin."""
+    return node["pos"][1] + node["size"][1] + SAYS.get(node["type"], 0) + GAP
+
+
+def arrange(nodes: list[dict[str, Any]]) -> None:
+    """Move each node up or down to where those end that stand over it; the order from top to bottom stays."""
+    done: list[dict[str, Any]] = []
+    for node in sorted(nodes, key=lambda node: node["pos"][1]):
+        left, right = node["pos"][0], node["pos"][0] + node["size"][0]
+        over = [each for each in done if each["pos"][0] < right and left < each["pos"][0] + each["size"][0]]
+        node["pos"][1] = max([TOP, *map(bottom, over)])
+        done.append(node)
 
 
 def write(path: Path) -> None:

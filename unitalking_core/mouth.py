@@ -1,9 +1,9 @@
 """A mouth as the picture alone shows it, and how far sound and picture are apart.
 
-No face detector: the mouth is taken to be what moves most in the lower half of a talking portrait, and its opening is the strongest way in
-which that part changes (the first principal component), apart from slow motion of the head; the sound says which end of it is open. A
-rough measure, good for a curve under a clip (its correlation with the true opening, sign aside: 0.77, median of 60 clips of the nano corpus);
-`evaluation` measures with face landmarks.
+No face detector: the mouth is taken to be what moves most in the lower half of a talking portrait, and its opening is the strongest way
+in which that part changes (the first principal component), apart from slow motion of the head; the sound says which end of it is open.
+A rough measure, good for a curve under a clip: its correlation with the true opening, sign aside, is 0.77 (median of 60 clips of the
+nano corpus). `evaluation` measures with face landmarks.
 Notation: F frames of H x W pixels.
 """
 
@@ -23,8 +23,8 @@ SLOW_SECONDS = 1.0
 STILL = 1e-8
 LARGEST_OFFSET_SECONDS = 0.4
 CERTAIN = 4.2
-"""Times 1 / sqrt(F): the correlation of opening and sound level from which an offset is told. Of 2 s pictures with another clip's sound, one
-in twenty reaches it (60 clips of the nano corpus)."""
+"""Times 1 / sqrt(F): the correlation of opening and sound level from which an offset is told. Of 2 s pictures with another clip's sound,
+one in twenty reaches it (60 clips of the nano corpus)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What people read: every node, input and output has its texts in every language and a help page; nothing is missing, nothing is left over."""
+"""What people read: every node, input and output has its texts in every language, and a help page; none is missing, none is left over."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ async function type(page, node, name, value) {
   )
 }
 
-export default async (page, { name, pack, cases, locale, pictures }) => {
+export default async (page, { name, pack, cases, pictures }) => {
   await openTemplate(page, name, pack)
   const estimates = []
   await page.evaluate(() => {
@@ -72,8 +72,7 @@ export default async (page, { name, pack, cases, locale, pictures }) => {
   await page.waitForFunction((count) => window.app.graph.nodes.length > count, before.length)
   const state = await graph(page)
   const added = state.nodes.filter(({ id }) => !before.includes(id))
-  await page.evaluate(() => window.app.canvas.fitViewToSelectionAnimated?.())
   await page.evaluate(() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView'))
   await shoot(page, pictures, 'continued')
-  return { estimates, ran, preview, stepped, scrubbed, drawn, previews, words, help, added: added.map(({ type, inputs, widgets_values }) => ({ type, inputs, widgets_values })) }
+  return { estimates, ran, preview, stepped, scrubbed, drawn, previews, words, help, added }
 }

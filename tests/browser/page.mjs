@@ -46,13 +46,17 @@ export async function openTemplate(page, name, pack = null) {
   await dialog.waitFor({ state: 'hidden', timeout: 15 * SECONDS })
 }
 
-/** Press Run and wait for the end; resolves to { status, message }, the message being the error that the server sent. */
+/** Press Run and wait for the end; resolves to { status, message, steps }: the error that the server sent, how often it told of progress. */
 export async function run(page, seconds = 300) {
   await page.evaluate(() => {
     window.__run = new Promise((resolve) => {
+      let steps = 0
+      window.app.api.addEventListener('progress', () => (steps += 1))
       const ends = { execution_success: 'success', execution_error: 'error', execution_interrupted: 'interrupted' }
       for (const [event, status] of Object.entries(ends)) {
-        window.app.api.addEventListener(event, ({ detail }) => resolve({ status, message: detail?.exception_message ?? '' }), { once: true })
+        window.app.api.addEventListener(event, ({ detail }) => resolve({ status, message: detail?.exception_message ?? '', steps }), {
+          once: true
+        })
       }
     })
   })

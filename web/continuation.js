@@ -6,6 +6,8 @@ import { text } from './texts.js'
 
 const COLUMN = 440
 const GAP = 40
+/** Of nodes that show a picture once they have one. */
+const HEIGHTS = { LoadVideo: 340, SaveTalkingVideo: 480 }
 
 export const isSavedClip = (node) => node?.comfyClass === 'SaveTalkingVideo'
 
@@ -71,7 +73,7 @@ function columns(graph, left, top) {
     node.pos = [left + column * COLUMN, y]
     graph.add(node)
     for (const widget of node.widgets ?? []) if (widget.name in given) widget.value = given[widget.name]
-    node.setSize([COLUMN - GAP, node.computeSize()[1]])
+    node.setSize([COLUMN - GAP, Math.max(node.computeSize()[1], HEIGHTS[type] ?? 0)])
     ends[column] = y + node.size[1] + 2 * GAP
     if (loader) link(loader, 'CLIP', node, 'clip')
     return node

@@ -38,8 +38,13 @@ class Lips:
 
 def shrink(frames: Tensor) -> Tensor:
     """uint8 frames (F, H, W, 3) as the measurement keeps them while a clip is written: grey, float32 (F, SIDE, SIDE)."""
-    grey = (frames.float() @ torch.tensor([0.299, 0.587, 0.114], device=frames.device))[:, None] / 255
-    return interpolate(grey, (SIDE, SIDE), mode="area")[:, 0].cpu()
+    # One at a time: as floats a chunk of large frames would take much more memory than the clip's own bytes.
+    return torch.stack([_small(frame) for frame in frames])
+
+
+def _small(frame: Tensor) -> Tensor:
+    grey = frame.float() @ torch.tensor([0.299, 0.587, 0.114], device=frame.device) / 255
+    return interpolate(grey[None, None], (SIDE, SIDE), mode="area")[0, 0].cpu()
 
 
 def movement(grey: Tensor, fps: float) -> Tensor:

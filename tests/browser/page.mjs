@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs'
 import { basename, extname } from 'node:path'
 
-const SECONDS = 1000
+/** PATIENCE=4 in the environment waits four times as long for everything, for a machine that is busy with other things. */
+export const SECONDS = 1000 * Number(process.env.PATIENCE ?? 1)
 const KINDS = { '.mp4': 'video/mp4', '.webm': 'video/webm', '.png': 'image/png', '.json': 'application/json', '.wav': 'audio/wav' }
 
 /** Settings that keep first-run dialogs away. They are the server's, so they hold before the page opens. */

@@ -82,16 +82,20 @@ def split_key(key: str) -> tuple[str, str]:
 
 def save(path: str | os.PathLike, config: ModelConfig, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Write a checkpoint atomically: a file of that name is either the old one or the whole new one."""
-    path = Path(path)
     tensors = {}
     for part, state in parts.items():
         prefix = "" if part == TRANSFORMER else f"{part}."
         tensors.update({prefix + key: tensor.detach().contiguous().cpu() for key, tensor in state.items()})
+    write_atomically(Path(path), tensors, config.to_metadata())
+
+
+def write_atomically(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """A safetensors file that is either the old one or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
     try:
-        save_file(tensors, temporary, metadata=config.to_metadata())
+        save_file(dict(tensors), temporary, metadata=dict(metadata))
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     finally:

@@ -62,7 +62,7 @@ class BigVGAN(nn.Module):
         widths = [shape.channels // 2**i for i in range(len(shape.rates) + 1)]
         self.conv_pre = operations.Conv1d(shape.mels, widths[0], EDGE_KERNEL, padding=EDGE_KERNEL // 2)
         self.ups = nn.ModuleList(
-            nn.ModuleList([operations.ConvTranspose1d(before, width, kernel, stride=rate, padding=(kernel - rate) // 2)])
+            nn.Sequential(operations.ConvTranspose1d(before, width, kernel, stride=rate, padding=(kernel - rate) // 2))
             for before, width, rate, kernel in zip(widths, widths[1:], shape.rates, shape.kernels, strict=False)
         )
         self.resblocks = nn.ModuleList(ResidualStack(width, kernel, operations) for width in widths[1:] for kernel in KERNELS)
@@ -77,7 +77,7 @@ class BigVGAN(nn.Module):
         """(B, channels / 2^stages, K * hop): what the last convolution reads, before its activation."""
         x = self.conv_pre(mel)
         for i, up in enumerate(self.ups):
-            x = up[0](x)
+            x = up(x)
             x = sum(self.resblocks[i * len(KERNELS) + j](x) for j in range(len(KERNELS))) / len(KERNELS)
         return x
 

@@ -47,6 +47,14 @@ MODES = {
 }
 
 
+def mmaudio_config(codec: str, hidden: int, vocoder_channels: int, max_voice_tokens: int = 257) -> AudioConfig:
+    """The configuration of one of MODES; sizes that are the published ones are not written down."""
+    mode = MODES[codec]
+    sizes = {"hidden": (hidden, mode.hidden), "vocoder_channels": (vocoder_channels, mode.vocoder.channels)}
+    options = {name: size for name, (size, published) in sizes.items() if size != published}
+    return AudioConfig(codec, mode.channels, mode.sample_rate, mode.samples_per_token, max_voice_tokens, options=options)
+
+
 class MMAudioCodec(nn.Module):
     """Options: `hidden` width of the VAE and `vocoder_channels`, where they differ from the published ones. Computes in float32."""
 

@@ -1,7 +1,7 @@
 """MMAudio's 1-D variational auto-encoder: log-mel (B, mels, K) <-> latents (B, C, La), K = 2 La.
 
-Geometry and names as in MMAudio, ext/autoencoder (974010a); the layers that keep magnitudes after EDM2 (Karras et al., arXiv 2312.02696,
-section 2.3 and appendix B). EDM2 normalises every weight row when a layer runs. Here rows are normalised once, when a published file is read
+Geometry and names as in MMAudio, ext/autoencoder (974010a); layers that keep magnitudes after EDM2 (Karras et al., arXiv 2312.02696,
+section 2 and appendix B). EDM2 normalises every weight row when a layer runs; here that is done once, when a published file is read
 (`published.fold_rows`), so that all layers are plain convolutions that a host may own.
 """
 
@@ -26,6 +26,9 @@ QUERIES = 1024
 
 class MMAudioVAE(nn.Module):
     """`mels` in, `channels` per latent, `hidden` width. Latents are not rescaled; mels are normalised with the statistics it holds."""
+
+    data_mean: Tensor
+    data_std: Tensor
 
     def __init__(self, mels: int, channels: int, hidden: int, operations: Any = Operations) -> None:
         super().__init__()
@@ -52,9 +55,9 @@ class Encoder(nn.Module):
         widths = [hidden * w for w in WIDTHS]
         self.conv_in = _conv(inputs, hidden, 3, operations)
         self.down = nn.ModuleList(
-            Level(before, width, 2, operations) for before, width in zip((hidden, *widths), widths, strict=False)
+            Level(before, width, 2, operations, downsample=width == hidden)
+            for before, width in zip((hidden, *widths), widths, strict=False)
         )
-        self.down[0].downsample = Downsample(hidden, operations)
         self.mid = Middle(widths[-1], operations)
         self.conv_out = _conv(widths[-1], outputs, 3, operations)
         self.learnable_gain = nn.Parameter(torch.zeros(()))
@@ -63,8 +66,6 @@ class Encoder(nn.Module):
         x = self.conv_in(x)
         for level in self.down:
             x = level(x)
-            if hasattr(level, "downsample"):
-                x = level.downsample(x)
         return self.conv_out(_silu(self.mid(x))) * (1 + self.learnable_gain.to(x))
 
 
@@ -77,9 +78,9 @@ class Decoder(nn.Module):
         self.conv_in = _conv(inputs, widths[-1], 3, operations)
         self.mid = Middle(widths[-1], operations)
         self.up = nn.ModuleList(
-            Level(before, width, 3, operations) for before, width in zip((*widths[1:], widths[-1]), widths, strict=True)
+            Level(before, width, 3, operations, upsample=width == widths[1])
+            for before, width in zip((*widths[1:], widths[-1]), widths, strict=True)
         )
-        self.up[1].upsample = Upsample(widths[1], operations)
         self.conv_out = _conv(hidden, outputs, 3, operations)
         self.learnable_gain = nn.Parameter(torch.zeros(()))
 
@@ -87,21 +88,23 @@ class Decoder(nn.Module):
         x = self.mid(self.conv_in(x))
         for level in reversed(self.up):
             x = level(x)
-            if hasattr(level, "upsample"):
-                x = level.upsample(x)
         return self.conv_out(_silu(x)) * (1 + self.learnable_gain.to(x))
 
 
 class Level(nn.Module):
-    """Residual blocks of one width; its owner may hang a change of length on it."""
+    """Residual blocks of one width, then a change of length."""
 
-    def __init__(self, inputs: int, width: int, blocks: int, operations: Any) -> None:
+    def __init__(self, inputs: int, width: int, blocks: int, operations: Any, *, downsample: bool = False, upsample: bool = False) -> None:
         super().__init__()
         self.block = nn.ModuleList(Residual(width if i else inputs, width, operations) for i in range(blocks))
+        self.downsample = Downsample(width, operations) if downsample else None
+        self.upsample = Upsample(width, operations) if upsample else None
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.block:
             x = block(x).clamp(-LIMIT, LIMIT)
+        for change in (self.downsample, self.upsample):
+            x = x if change is None else change(x)
         return x
 
 
@@ -125,13 +128,12 @@ class Residual(nn.Module):
         super().__init__()
         self.conv1 = _conv(inputs, outputs, 3, operations)
         self.conv2 = _conv(outputs, outputs, 3, operations)
-        if inputs != outputs:
-            self.nin_shortcut = _conv(inputs, outputs, 1, operations)
+        self.nin_shortcut = None if inputs == outputs else _conv(inputs, outputs, 1, operations)
 
     def forward(self, x: Tensor) -> Tensor:
         x = _unit(x)
         h = self.conv2(_silu(self.conv1(_silu(x))))
-        return _merge(self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x, h)
+        return _merge(x if self.nin_shortcut is None else self.nin_shortcut(x), h)
 
 
 class Attention(nn.Module):

@@ -21,7 +21,7 @@ from .mmaudio_vae import MMAudioVAE
 
 FRAMES_PER_TOKEN = 2
 TOKENS_PER_CHUNK = 256
-"""Latents whose sound is made at once: some six seconds, and some 300 MB at work."""
+"""Latents whose sound is made at once: some six seconds, and some 500 MB at work."""
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def _folded_shapes(weights: Weights, name: str) -> dict[str, Tensor]:
         has, lacks = ("_g", "_v") if key in raw["_g"] else ("_v", "_g")
         raise CheckpointError(f"{name} has {key}{has} but not {key}{lacks}: half of a weight is missing")
     plain = [key for key in weights if key.endswith(".weight")]
-    if raw["_v"] and plain:
+    if plain and raw["_v"]:
         raise CheckpointError(
             f"{name} mixes raw and folded weights: {min(raw['_v'])}_v is raw, {plain[0]} is folded. Take the published file"
         )

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import comfy.model_management
-import folder_paths
 from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import save_file
+
+from .memory import ProbeMemory
+from .output import output
+from .wan import ProbeWan
 
 
 class ProbeLatent(io.ComfyNode):
@@ -27,7 +30,7 @@ class ProbeLatent(io.ComfyNode):
             if key in latent:
                 streams = latent[key].unbind() if getattr(latent[key], "is_nested", False) else [latent[key]]
                 tensors.update({f"{key}.{i}": stream.contiguous().cpu().float() for i, stream in enumerate(streams)})
-        save_file(tensors, _output(name, "safetensors"), metadata={"info": json.dumps(latent.get("unitalking"))})
+        save_file(tensors, output(name, "safetensors"), metadata={"info": json.dumps(latent.get("unitalking"))})
         return io.NodeOutput()
 
 
@@ -50,17 +53,13 @@ class ProbeModel(io.ComfyNode):
             "dtypes": sorted({str(value.dtype) for value in state.values()}),
             "bytes": model.model_size(),
         }
-        Path(_output(name, "json")).write_text(json.dumps(report))
+        Path(output(name, "json")).write_text(json.dumps(report))
         return io.NodeOutput()
-
-
-def _output(name: str, ending: str) -> str:
-    return str(Path(folder_paths.get_output_directory()) / f"{name}.{ending}")
 
 
 class Probes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [ProbeLatent, ProbeModel]
+        return [ProbeLatent, ProbeModel, ProbeWan, ProbeMemory]
 
 
 async def comfy_entrypoint() -> Probes:

@@ -196,9 +196,9 @@ class UniTalkingSupported(comfy.supported_models_base.BASE):
 def _latent_format(config: ModelConfig) -> comfy.latent_formats.LatentFormat:
     """Video comes first in a joint latent, so the format is the video's: geometry and preview colours."""
     video = config.video
-    form = comfy.latent_formats.Wan22() if video.codec == "wan2.2" else comfy.latent_formats.LatentFormat()
+    form = comfy.latent_formats.Wan22() if video.codec == "wan2.2-vae" else comfy.latent_formats.LatentFormat()
     form.latent_rgb_factors_reshape = partial(_preview_part, channels=video.channels)
-    if video.codec == "wan2.2":
+    if video.codec == "wan2.2-vae":
         return form
     form.latent_channels, form.latent_dimensions = video.channels, 3
     form.spacial_downscale_ratio, form.temporal_downscale_ratio = video.spatial_stride, video.temporal_stride

@@ -1,4 +1,4 @@
-"""The 10B model at an eighth of its width: its heads, latents and text as they are, a few blocks, and nano's codecs in place of the large ones."""
+"""The 10B model at an eighth of its width: heads, latents and text as they are, a few blocks, nano's codecs in place of the large ones."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from unitalking_core import checkpoint as checkpoints
+from unitalking_core.checkpoint import quantization
 from unitalking_core.codecs import build_audio_codec, build_video_codec
 from unitalking_core.conditions.text import build_text_encoder
 from unitalking_core.config import AudioConfig, ModelConfig, TextConfig
@@ -53,3 +55,25 @@ def write_scaled(path: Path, dtype: torch.dtype = torch.bfloat16, layers: int = 
     parts[checkpoints.TRANSFORMER] = {key: value.to(dtype) for key, value in parts[checkpoints.TRANSFORMER].items()}
     checkpoints.save(path, config, parts)
     return config
+
+
+def write_scaled_fp8(path: Path, layers: int = LAYERS, old: bool = False) -> None:
+    """The same model with the linear layers of its blocks in fp8 and a scale each, the rest in bfloat16, as published files have it.
+
+    `old`: in the spelling of files from before quantisation was told in the metadata.
+    """
+    config = scaled_config(layers)
+    parts = scaled_parts(config)
+    tensors: dict[str, Tensor] = {}
+    told: dict[str, dict] = {}
+    for key, value in parts.pop(checkpoints.TRANSFORMER).items():
+        layer = key.removesuffix(".weight")
+        if ".blocks." in f".{key}" and value.ndim == 2 and layer != key:
+            tensors[key], tensors[layer + (".scale_weight" if old else ".weight_scale")] = quantization.quantized(value)
+            told[layer] = {"format": quantization.FP8}
+        else:
+            tensors[key] = value.to(torch.bfloat16)
+    if old:
+        tensors["scaled_fp8"] = torch.zeros(2, dtype=torch.float8_e4m3fn)
+    tensors |= {f"{part}.{key}": value for part, state in parts.items() for key, value in state.items()}
+    save_file(tensors, path, metadata=config.to_metadata() | ({} if old else quantization.metadata_of(told)))

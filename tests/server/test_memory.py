@@ -42,7 +42,6 @@ def test_the_estimate_is_what_a_step_takes(fused: ComfyServer, shape: str) -> No
     run = fused.queue(prompt)
     assert run.ok, run.explain()
     first, later = json.loads((fused.base / "output" / f"memory {shape}.json").read_text())
-    print(shape, first, later)
     for call in (first, later):
         assert call["rows"] == 2
         assert call["estimate"] == pytest.approx(call["measured"], rel=0.15), call

@@ -2,7 +2,7 @@
 
 Nodes: `load_model`, `reference_voice`, `clip`, `sampler`, `decode`, `save`. Under them: `model`, `transformer`, `operations` and `run` (the
 MODEL), `text` (the CLIP), `codecs` and `audio_codec` (the VAEs), `latents` (the LATENT), `guider`, `clip_video` (the VIDEO), `loading`,
-`metadata`, `report`, `examples`.
+`files`, `lora`, `metadata`, `report`, `examples`.
 """
 
 from comfy_api.latest import ComfyExtension, io
@@ -10,8 +10,8 @@ from comfy_api.latest import ComfyExtension, io
 from .clip import EncodePortrait, UniTalkingEmptyClip
 from .decode import DecodeAV, register_prompt_handler
 from .examples import copy_examples
+from .files import register_folders
 from .load_model import LoadUniTalkingModel
-from .loading import register_folder
 from .reference_voice import EncodeReferenceVoice, UniTalkingApplyVoice
 from .sampler import JointFlowSampler
 from .save import SaveTalkingVideo
@@ -30,7 +30,7 @@ NODES: list[type[io.ComfyNode]] = [
 
 class UniTalkingExtension(ComfyExtension):
     async def on_load(self) -> None:
-        register_folder()
+        register_folders()
         register_prompt_handler()
         copy_examples()
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 
 import comfy.model_management
-import folder_paths
-import torch
 from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import save_file
 
-import nodes
+from .audio import ProbeAudio, ProbeAudioCodec
+from .memory import ProbeMemory
+from .output import output
+from .wan import ProbeWan
 
 
 class ProbeLatent(io.ComfyNode):
@@ -31,7 +31,7 @@ class ProbeLatent(io.ComfyNode):
             if key in latent:
                 streams = latent[key].unbind() if getattr(latent[key], "is_nested", False) else [latent[key]]
                 tensors.update({f"{key}.{i}": stream.contiguous().cpu().float() for i, stream in enumerate(streams)})
-        save_file(tensors, _output(name, "safetensors"), metadata={"info": json.dumps(latent.get("unitalking"))})
+        save_file(tensors, output(name, "safetensors"), metadata={"info": json.dumps(latent.get("unitalking"))})
         return io.NodeOutput()
 
 
@@ -54,46 +54,13 @@ class ProbeModel(io.ComfyNode):
             "dtypes": sorted({str(value.dtype) for value in state.values()}),
             "bytes": model.model_size(),
         }
-        Path(_output(name, "json")).write_text(json.dumps(report))
+        Path(output(name, "json")).write_text(json.dumps(report))
         return io.NodeOutput()
-
-
-class ProbeAudioCodec(io.ComfyNode):
-    """An audio codec's file, through the pack's own function."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(node_id="ProbeAudioCodec", category="probe", inputs=[io.String.Input("path")], outputs=[io.Vae.Output()])
-
-    @classmethod
-    def execute(cls, path: str) -> io.NodeOutput:
-        pack = nodes.NODE_CLASS_MAPPINGS["LoadUniTalkingModel"].__module__.rpartition(".")[0]
-        return io.NodeOutput(importlib.import_module(f"{pack}.audio_codec").load_audio_codec(path))
-
-
-class ProbeAudio(io.ComfyNode):
-    """The waveform of an AUDIO, as a tensor."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="ProbeAudio", category="probe", is_output_node=True, inputs=[io.Audio.Input("audio"), io.String.Input("name")]
-        )
-
-    @classmethod
-    def execute(cls, audio: dict, name: str) -> io.NodeOutput:
-        content = {"waveform": audio["waveform"].contiguous().cpu().float(), "sample_rate": torch.tensor(audio["sample_rate"])}
-        save_file(content, _output(name, "safetensors"))
-        return io.NodeOutput()
-
-
-def _output(name: str, ending: str) -> str:
-    return str(Path(folder_paths.get_output_directory()) / f"{name}.{ending}")
 
 
 class Probes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [ProbeLatent, ProbeModel, ProbeAudioCodec, ProbeAudio]
+        return [ProbeLatent, ProbeModel, ProbeWan, ProbeMemory, ProbeAudioCodec, ProbeAudio]
 
 
 async def comfy_entrypoint() -> Probes:

@@ -1,0 +1,142 @@
+"""The 10B model's shape in the real host, at an eighth of its width: stored types, LoRA, saving, compilation, and Wan beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from scripts.comfy_client import Prompt
+from tests.server.graphs import largest_difference, latent_of, sampled
+from tests.server.harness import ComfyServer
+from tests.server.scaled import LAYERS, write_scaled, write_scaled_fp8
+from unitalking_core.training.config import LoraOptions
+from unitalking_core.training.lora import save_adapters
+
+FILES: dict[str, Callable[[Path], object]] = {
+    "bf16": write_scaled,
+    "fp8": lambda path: write_scaled(path, torch.float8_e4m3fn),
+    "fp8_scaled": write_scaled_fp8,
+    "fp8_scaled_old": lambda path: write_scaled_fp8(path, old=True),
+}
+
+
+@pytest.fixture(scope="module")
+def eighth(studio: ComfyServer) -> ComfyServer:
+    """The server with the scaled-down model in every stored type."""
+    for name, write in FILES.items():
+        write(studio.base / "models" / "diffusion_models" / f"eighth_{name}.safetensors")
+    return studio
+
+
+@pytest.fixture(scope="module")
+def reference(eighth: ComfyServer) -> dict[str, Tensor]:
+    return latent_of(eighth, job("bf16"))
+
+
+def job(name: str, **inputs: str) -> Prompt:
+    prompt = sampled("eighth", steps=3)
+    prompt["1"]["inputs"] |= {"checkpoint": f"eighth_{name}.safetensors", **inputs}
+    return prompt
+
+
+def with_lora(prompt: Prompt, lora: str) -> Prompt:
+    inputs = {"model": ["1", 0], "lora_name": f"{lora}.safetensors", "strength_model": 1.0}
+    prompt["20"] = {"class_type": "LoraLoaderModelOnly", "inputs": inputs}
+    prompt["8"]["inputs"]["model"] = ["20", 0]
+    return prompt
+
+
+def likeness(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
+    """The smaller of both streams' cosines."""
+    return min(float(torch.cosine_similarity(a[f"samples.{i}"].flatten(), b[f"samples.{i}"].flatten(), dim=0)) for i in (0, 1))
+
+
+def adapters(layers: list[str], dim: int = 384, rank: int = 4) -> dict[str, Tensor]:
+    """Weights of an adapted model as the trainer has them."""
+    generator = torch.Generator().manual_seed(1)
+    shapes = {"A": (rank, dim), "B": (dim, rank)}
+    return {
+        f"transformer.{layer}.lora_{side}.default.weight": 0.2 * torch.randn(shape, generator=generator)
+        for layer in layers
+        for side, shape in shapes.items()
+    }
+
+
+OWN = [f"{stream}blocks.{i}.self_attn.{name}" for stream in ("", "audio.") for i in range(LAYERS) for name in "qkvo"]
+
+
+@pytest.fixture(scope="module")
+def own_lora(studio: ComfyServer) -> str:
+    folder = studio.base / "models" / "loras"
+    save_adapters(folder / "own.safetensors", adapters(OWN), LoraOptions(rank=4, alpha=4))
+    return "own"
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "bf16"])
+def test_stored_in_8_bits_it_is_close(eighth: ComfyServer, reference: dict, name: str) -> None:
+    got = latent_of(eighth, job(name))
+    assert min(largest_difference(got, reference)) > 0
+    assert likeness(got, reference) > 0.98
+
+
+@pytest.mark.parametrize("weight_dtype", ["fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"])
+def test_cast_to_8_bits_it_is_close(eighth: ComfyServer, reference: dict, weight_dtype: str) -> None:
+    assert likeness(latent_of(eighth, job("bf16", weight_dtype=weight_dtype)), reference) > 0.95
+
+
+@pytest.mark.parametrize("name", ["bf16", "fp8", "fp8_scaled"])
+def test_an_own_lora_acts_on_every_stored_type(eighth: ComfyServer, own_lora: str, name: str) -> None:
+    plain, changed = (latent_of(eighth, prompt) for prompt in (job(name), with_lora(job(name), own_lora)))
+    assert min(largest_difference(plain, changed)) > 1e-2
+
+
+def test_an_own_lora_patches_both_streams_and_one_of_wan_the_picture_alone(eighth: ComfyServer, own_lora: str) -> None:
+    wan = {key: value for key, value in load_file(eighth.base / "models" / "loras" / "own.safetensors").items() if ".audio." not in key}
+    save_file(wan, eighth.base / "models" / "loras" / "wan.safetensors")
+    for lora, expected in (("own", OWN), ("wan", [name for name in OWN if not name.startswith("audio.")])):
+        prompt = with_lora(job("bf16"), lora)
+        del prompt["8"], prompt["90"]
+        prompt["91"] = {"class_type": "ProbeModel", "inputs": {"model": ["20", 0], "name": lora}}
+        run = eighth.queue(prompt)
+        assert run.ok, run.explain()
+        report = json.loads((eighth.base / "output" / f"{lora}.json").read_text())
+        assert report["patched"] == sorted(f"{name}.weight" for name in expected)
+
+
+@pytest.mark.parametrize("name", ["bf16", "fp8", "fp8_scaled"])
+def test_saved_by_a_core_node_it_gives_the_same(eighth: ComfyServer, name: str) -> None:
+    before = latent_of(eighth, job(name))
+    run = eighth.queue({
+        "1": job(name)["1"],
+        "2": {"class_type": "ModelSave", "inputs": {"model": ["1", 0], "filename_prefix": f"saved/{name}"}},
+    })  # fmt: skip
+    assert run.ok, run.explain()
+    [saved] = (eighth.base / "output" / "saved").glob(f"{name}_*.safetensors")
+    saved.rename(eighth.base / "models" / "diffusion_models" / f"eighth_{name}_saved.safetensors")
+    assert max(largest_difference(latent_of(eighth, job(f"{name}_saved")), before)) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bf16", "fp8_scaled"])
+def test_compiled_by_a_core_node_it_gives_the_same(eighth: ComfyServer, name: str) -> None:
+    prompt = job(name)
+    prompt["20"] = {"class_type": "TorchCompileModel", "inputs": {"model": ["1", 0], "backend": "inductor"}}
+    prompt["8"]["inputs"]["model"] = ["20", 0]
+    assert max(largest_difference(latent_of(eighth, prompt), latent_of(eighth, job(name)))) < 1e-2
+
+
+def test_without_sound_it_is_the_hosts_own_wan(studio: ComfyServer) -> None:
+    """The video stream, alone or with the streams apart, against the host's WanModel with the same weights."""
+    prompt = sampled("unused")
+    run = studio.queue({"1": prompt["1"], "2": {"class_type": "ProbeWan", "inputs": {"model": ["1", 0], "name": "wan"}}})
+    assert run.ok, run.explain()
+    for times, distances in json.loads((studio.base / "output" / "wan.json").read_text()).items():
+        assert distances["alone"] < 1e-5, times
+        assert distances["apart"] < 1e-5, times
+        assert distances["joint"] > 1e-2, "sound that is seen changes the picture"

@@ -73,6 +73,7 @@ NAMED: dict[str, tuple[str, Shapes]] = {
         "a training run's saved state; use the checkpoint that the run exported",
         {"average.transformer.x": (1,), "optimizer0.0.step": ()},
     ),
+    "a codec of ours": ("a codec or text encoder of UniTalking without its transformer", {"video_codec.encoder.x": (1,)}),
     "another": ("no model that is known here (1 tensors, the first is 'x')", {"x": (1,)}),
 }
 

@@ -102,7 +102,7 @@ def plan(video: Path, audio: str, rate: str = "44k") -> Plan:
     dropped: dict[str, list[str]] = {}
     inputs = [video]
     if audio.startswith(FROM_OVI):
-        path = Path(audio.removeprefix(FROM_OVI))
+        path = Path(audio.removeprefix(FROM_OVI) or "no file")
         sounds, dropped = _open_ovi(path, config)
         inputs.append(path)
     elif audio == COPY:

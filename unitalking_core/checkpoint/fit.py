@@ -43,14 +43,15 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], what: str, dtype: 
     With a `dtype` they are copied, so that the file may be replaced while they are in use; without one they stay memory-mapped. Scaled fp8
     weights are multiplied out, into bfloat16 where no `dtype` is told.
     """
-    state = _multiplied_out(state, what, dtype or torch.bfloat16)
+    state = multiplied_out(state, what, dtype or torch.bfloat16)
     check_fit(module.state_dict(), state, what)
     if dtype is not None:
         state = {k: v.to(dtype if v.is_floating_point() else v.dtype, copy=True) for k, v in state.items()}
     module.load_state_dict(state, strict=True, assign=True)
 
 
-def _multiplied_out(state: Mapping[str, Tensor], what: str, dtype: torch.dtype) -> Mapping[str, Tensor]:
+def multiplied_out(state: Mapping[str, Tensor], what: str, dtype: torch.dtype) -> Mapping[str, Tensor]:
+    """A state whose scaled fp8 weights are plain ones of this dtype, and which has no scales. Raises CheckpointError for other formats."""
     plain = dict(state)
     for key, scale in state.items():
         layer = key.removesuffix(SCALE)

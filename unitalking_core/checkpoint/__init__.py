@@ -5,9 +5,9 @@ From the ground up: `container` (the safetensors format), `source` (one file or 
 `fit` (weights into a module), `accounting` (where every weight of a warm start comes from), `assemble` (writing it), `report` (`info`).
 """
 
-from .container import CheckpointError
+from .container import CheckpointError, write_atomically
 from .detection import CONFIG_TENSOR, Found, detect, require_codec
-from .fit import check_fit, load_into, without_scales
+from .fit import check_fit, load_into, multiplied_out, without_scales
 from .unitalking import (
     AUDIO_CODEC,
     BUNDLED,
@@ -38,10 +38,12 @@ __all__ = [
     "detect",
     "load",
     "load_into",
+    "multiplied_out",
     "read_config",
     "require_codec",
     "save",
     "split_key",
     "stamp",
     "without_scales",
+    "write_atomically",
 ]

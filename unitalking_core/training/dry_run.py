@@ -127,7 +127,7 @@ def list_weights(model: ModelConfig, transformer: UniTalkingTransformer, stage: 
 
 def estimate_memory(model: ModelConfig, stage: Stage, weights: list[Weight], ranks: int, precision: str) -> Memory:
     """The formulas above."""
-    size = 2 if precision == "bf16" else 4
+    size = 4 if precision == "fp32" else 2
     values = sum(w.values for w in weights)
     trained = [w for w in weights if stage.trains(w.name)]
     learned = sum(w.values for w in trained)

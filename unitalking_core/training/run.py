@@ -161,9 +161,19 @@ def _audio_codec(config: TrainingConfig) -> tuple[NanoAudioCodec, AudioConfig]:
         read_voice(corpus, voice) for voice in sorted({i.voice_file for i in items})
     ]
     logger.info("audio codec: %d recordings", len(sounds))
-    codec, audio = fit_audio_codec(model.audio, sounds, config.codecs, config.seed, logger.info)
+    codec, audio = fit_audio_codec(model.audio, sounds, config.codecs, config.seed, logger.info, _earlier_audio_codec(config, model.audio))
     checkpoint.save(path, dataclasses.replace(model, audio=audio), {checkpoint.AUDIO_CODEC: codec.state_dict()})
     return codec, audio
+
+
+def _earlier_audio_codec(config: TrainingConfig, audio: AudioConfig) -> tuple[AudioConfig, dict[str, Tensor]] | None:
+    """The sound's codec of the checkpoint that the run is warmed with, where it is of the same build."""
+    if not config.warm_start:
+        return None
+    file = checkpoint.load(config.warm_start)
+    earlier = file.config.audio
+    same = (earlier.codec, earlier.channels, dict(earlier.options)) == (audio.codec, audio.channels, dict(audio.options))
+    return (earlier, file.part(checkpoint.AUDIO_CODEC)) if same and checkpoint.AUDIO_CODEC in file.parts else None
 
 
 def _video_codec(config: TrainingConfig) -> tuple[NanoVideoCodec, VideoConfig]:

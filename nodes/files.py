@@ -19,8 +19,8 @@ SHIPPED = Path(__file__).parent.parent / "models" / "nano"
 NANO = "unitalking-nano.safetensors"
 BUNDLED = "bundled"
 """The choice of a part that comes with the checkpoint."""
-ENDINGS = (".safetensors", ".sft")
-"""What nodes read: formats that hold tensors and nothing that could run."""
+ENDINGS, GGUF = (".safetensors", ".sft"), ".gguf"
+"""What nodes read: formats that hold tensors and nothing that could run. Checkpoints may be GGUF files as well."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ def register_folders() -> None:
     for path in (own, SHIPPED, *folder_paths.get_folder_paths("diffusion_models")):
         folder_paths.add_model_folder_path(CHECKPOINTS, str(path))
     folder_paths.add_model_folder_path(AUDIO_CODECS, str(Path(folder_paths.models_dir) / AUDIO_CODECS))
-    for folder in (CHECKPOINTS, AUDIO_CODECS):
+    for folder, endings in ((CHECKPOINTS, {*ENDINGS, GGUF}), (AUDIO_CODECS, {*ENDINGS})):
         paths, _ = folder_paths.folder_names_and_paths[folder]
-        folder_paths.folder_names_and_paths[folder] = (paths, set(ENDINGS))
+        folder_paths.folder_names_and_paths[folder] = (paths, endings)
 
 
 def folder_of(folder: str) -> str:

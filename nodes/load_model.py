@@ -12,7 +12,7 @@ from ..unitalking_core.checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC
 from .audio_codec import load_audio_vae
 from .codecs import load_video_vae
 from .files import BUNDLED, CHECKPOINTS, FOLDERS, NANO, checkpoint_names, checkpoint_path, choices, require_right_choices
-from .loading import WEIGHT_DTYPES, patcher_of, with_bundled_parts
+from .loading import WEIGHT_DTYPES, patcher_of, read, with_bundled_parts
 from .text import load_text_encoder
 
 
@@ -37,7 +37,7 @@ class LoadUniTalkingModel(io.ComfyNode):
                     "checkpoint",
                     options=names,
                     default=NANO if NANO in names else next(iter(names), None),
-                    tooltip="A UniTalking checkpoint (.safetensors) in models/unitalking or models/diffusion_models, or the nano model, "
+                    tooltip="A UniTalking checkpoint (.safetensors, .gguf) in models/unitalking or models/diffusion_models, or nano, "
                     "which ships with the pack.",
                 ),
                 io.Combo.Input(
@@ -46,7 +46,7 @@ class LoadUniTalkingModel(io.ComfyNode):
                     default="default",
                     advanced=True,
                     tooltip="How the transformer's weights are kept in memory. fp8 halves the memory of bf16 and costs some quality; "
-                    "'fast' multiplies in fp8 too, on cards that can. Files that are stored in fp8 with scales need nothing but 'default'.",
+                    "'fast' multiplies in fp8 too, on cards that can. Quantised files (scaled fp8, GGUF) stay as they are.",
                 ),
                 _part("text_encoder", TEXT_ENCODER, "For full-size models: UMT5-XXL, in models/text_encoders."),
                 _part("vae", VIDEO_CODEC, "For full-size models: the VAE of Wan2.2 5B, in models/vae."),
@@ -73,7 +73,7 @@ class LoadUniTalkingModel(io.ComfyNode):
     def execute(
         cls, checkpoint: str, weight_dtype: str, text_encoder: str = BUNDLED, vae: str = BUNDLED, audio_codec: str = BUNDLED
     ) -> io.NodeOutput:
-        loaded = with_bundled_parts(checkpoints.load(checkpoint_path(checkpoint)))
+        loaded = with_bundled_parts(read(checkpoint_path(checkpoint)))
         require_right_choices(loaded.config, _chosen(text_encoder, vae, audio_codec), set(loaded.parts), checkpoint)
         model = patcher_of(loaded, WEIGHT_DTYPES[weight_dtype])
         clip = load_text_encoder(loaded, text_encoder)

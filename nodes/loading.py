@@ -16,9 +16,11 @@ from torch import Tensor
 
 from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import Checkpoint, CheckpointError
+from ..unitalking_core.checkpoint import gguf as gguf_files
 from ..unitalking_core.checkpoint.quantization import DESCRIPTION, READABLE, is_description, present_spelling
 from ..unitalking_core.transformer import UniTalkingTransformer
-from .files import CHECKPOINTS, PUBLISHED, checkpoint_names, checkpoint_path, named_parts
+from .files import CHECKPOINTS, GGUF, PUBLISHED, checkpoint_names, checkpoint_path, named_parts
+from .gguf import PackedPatcher, operations
 from .lora import require_a_match
 from .model import UniTalkingSupported
 from .run import track_run
@@ -46,7 +48,7 @@ def with_bundled_parts(checkpoint: Checkpoint) -> Checkpoint:
             path = checkpoint_path(name)
             if not _same_surroundings(checkpoint, path):
                 continue
-            donor = checkpoints.load(path)
+            donor = read(path)
         except CheckpointError:
             continue
         if all(part in donor.parts for part in missing):
@@ -55,8 +57,13 @@ def with_bundled_parts(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _same_surroundings(checkpoint: Checkpoint, path: str) -> bool:
-    ours, other = checkpoint.config, checkpoints.read_config(path)
+    ours, other = checkpoint.config, (read(path).config if path.lower().endswith(GGUF) else checkpoints.read_config(path))
     return (ours.text, ours.video, ours.audio) == (other.text, other.video, other.audio)
+
+
+def read(path: str) -> Checkpoint:
+    """A checkpoint in either format. Raises CheckpointError."""
+    return gguf_files.load(path) if path.lower().endswith(GGUF) else checkpoints.load(path)
 
 
 def load_model(path: str, model_options: dict[str, Any] | None = None, disable_dynamic: bool = False) -> Any:
@@ -65,22 +72,39 @@ def load_model(path: str, model_options: dict[str, Any] | None = None, disable_d
     `model_options` are the host's (dtype, fp8_optimizations, load_device, offload_device, custom_operations). Mirrors the host's own loader
     of diffusion models, without its detection.
     """
-    return patcher_of(checkpoints.load(path), model_options, disable_dynamic)
+    return patcher_of(read(path), model_options, disable_dynamic)
 
 
 def patcher_of(checkpoint: Checkpoint, model_options: dict[str, Any] | None = None, disable_dynamic: bool = False) -> Any:
     """The same, of a checkpoint that was read already."""
     options = model_options or {}
     _require_fit(checkpoint)
-    state = _read_by_the_host(checkpoint) | _descriptions(checkpoint)
-
-    config = UniTalkingSupported(checkpoint.config)
     management = comfy.model_management
     load_device = options.get("load_device", management.get_torch_device())
     offload_device = options.get("offload_device", management.unet_offload_device())
+    config = UniTalkingSupported(checkpoint.config)
+    packed = checkpoint.path.suffix.lower() == GGUF
+    state = checkpoint.part(checkpoints.TRANSFORMER) if packed else _read_by_the_host(checkpoint) | _descriptions(checkpoint)
+    _choose_types(config, checkpoint, state, options, load_device)
+    if packed:
+        config.custom_operations = operations(checkpoint.quantization, config.manual_cast_dtype)
+
+    model = config.get_model(state)
+    kind = patcher_class(packed, disable_dynamic or management.is_device_cpu(load_device))
+    patcher = kind(model, load_device, offload_device)
+    if not management.is_device_cpu(offload_device):
+        model.to(offload_device)
+    model.load_model_weights(dict(state), "", assign=patcher.is_dynamic())
+    patcher.cached_patcher_init = (load_model, (str(checkpoint.path), options))
+    patcher.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, CHECKPOINTS, track_run)
+    return patcher
+
+
+def _choose_types(config: UniTalkingSupported, checkpoint: Checkpoint, state: dict, options: dict, load_device: Any) -> None:
+    """What the weights are kept as and computed in. Quantised layers know it themselves, so their file decides, not `options`."""
+    management, supported = comfy.model_management, config.supported_inference_dtypes
     quantized = bool(checkpoint.quantization)
     config.quant_config = {"mixed_ops": True} if quantized else None
-    supported = config.supported_inference_dtypes
     dtype = (None if quantized else options.get("dtype")) or management.unet_dtype(
         model_params=comfy.utils.calculate_parameters(state),
         supported_dtypes=supported,
@@ -91,18 +115,11 @@ def patcher_of(checkpoint: Checkpoint, model_options: dict[str, Any] | None = No
     config.custom_operations = options.get("custom_operations")
     config.optimizations["fp8"] = options.get("fp8_optimizations", False)
 
-    model = config.get_model(state)
-    patcher = patcher_class(disable_dynamic or management.is_device_cpu(load_device))(model, load_device, offload_device)
-    if not management.is_device_cpu(offload_device):
-        model.to(offload_device)
-    model.load_model_weights(state, "", assign=patcher.is_dynamic())
-    patcher.cached_patcher_init = (load_model, (str(checkpoint.path), options))
-    patcher.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, CHECKPOINTS, track_run)
-    return patcher
 
-
-def patcher_class(disable_dynamic: bool) -> type:
+def patcher_class(packed: bool, disable_dynamic: bool) -> type:
     """The host's model patcher; one that does not take a LoRA which changes nothing."""
+    if packed:
+        return _watchful(PackedPatcher)
     # The host rebinds CoreModelPatcher at start-up, so the name is resolved now.
     return _watchful(comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher)
 
@@ -147,6 +164,6 @@ def _require_fit(checkpoint: Checkpoint) -> None:
             continue
         if f"{layer}.weight" not in wanted or not isinstance(model.get_submodule(layer), torch.nn.Linear):
             raise CheckpointError(f"the weights do not fit the {what}: {layer} is quantised, but no linear layer of this model")
-        if how.get("format") not in READABLE and f"{layer}.weight" in state:
-            state[f"{layer}.weight"] = wanted[f"{layer}.weight"]  # packed: the host knows its shape
+        if how.get("format") not in READABLE and f"{layer}.weight" in state:  # packed: its shape is told, or the host knows it
+            state[f"{layer}.weight"] = wanted[f"{layer}.weight"].new_empty(how.get("shape", wanted[f"{layer}.weight"].shape))
     checkpoints.check_fit(wanted, state, what)

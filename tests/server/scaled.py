@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from unitalking_core import checkpoint as checkpoints
 from unitalking_core.checkpoint import quantization
@@ -33,15 +33,16 @@ def scaled_config(layers: int = LAYERS) -> ModelConfig:
     )
 
 
-def scaled_parts(config: ModelConfig) -> dict[str, dict[str, Tensor]]:
-    """Random weights, large enough that an input which is ignored shows."""
+def scaled_parts(config: ModelConfig, bundled: bool = True) -> dict[str, dict[str, Tensor]]:
+    """Random weights, large enough that an input which is ignored shows; without `bundled` of the transformer alone."""
     torch.manual_seed(10)
-    parts = {
-        checkpoints.TRANSFORMER: UniTalkingTransformer(config),
-        checkpoints.TEXT_ENCODER: build_text_encoder(config.text, config.transformer.text_dim),
-        checkpoints.VIDEO_CODEC: build_video_codec(config.video),
-        checkpoints.AUDIO_CODEC: build_audio_codec(config.audio),
-    }
+    parts: dict[str, nn.Module] = {checkpoints.TRANSFORMER: UniTalkingTransformer(config)}
+    if bundled:
+        parts |= {
+            checkpoints.TEXT_ENCODER: build_text_encoder(config.text, config.transformer.text_dim),
+            checkpoints.VIDEO_CODEC: build_video_codec(config.video),
+            checkpoints.AUDIO_CODEC: build_audio_codec(config.audio),
+        }
     for parameter in parts[checkpoints.TRANSFORMER].parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.06)

@@ -15,6 +15,8 @@ from scripts.comfy_client import Prompt
 from tests.server.graphs import largest_difference, latent_of, sampled
 from tests.server.harness import ComfyServer
 from tests.server.scaled import LAYERS, write_scaled, write_scaled_fp8
+from unitalking_core import checkpoint as checkpoints
+from unitalking_core.checkpoint import gguf
 from unitalking_core.training.config import LoraOptions
 from unitalking_core.training.lora import save_adapters
 
@@ -26,11 +28,17 @@ FILES: dict[str, Callable[[Path], object]] = {
 }
 
 
+PACKED = ("q4_0", "q8_0")
+
+
 @pytest.fixture(scope="module")
 def eighth(studio: ComfyServer) -> ComfyServer:
     """The server with the scaled-down model in every stored type."""
+    folder = studio.base / "models" / "diffusion_models"
     for name, write in FILES.items():
-        write(studio.base / "models" / "diffusion_models" / f"eighth_{name}.safetensors")
+        write(folder / f"eighth_{name}.safetensors")
+    for kind in PACKED:
+        gguf.save(folder / f"eighth_{kind}.gguf", checkpoints.load(folder / "eighth_bf16.safetensors"), kind)
     return studio
 
 
@@ -41,7 +49,7 @@ def reference(eighth: ComfyServer) -> dict[str, Tensor]:
 
 def job(name: str, **inputs: str) -> Prompt:
     prompt = sampled("eighth", steps=3)
-    prompt["1"]["inputs"] |= {"checkpoint": f"eighth_{name}.safetensors", **inputs}
+    prompt["1"]["inputs"] |= {"checkpoint": f"eighth_{name}.{'gguf' if name in PACKED else 'safetensors'}", **inputs}
     return prompt
 
 
@@ -78,11 +86,30 @@ def own_lora(studio: ComfyServer) -> str:
     return "own"
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name != "bf16"])
-def test_stored_in_8_bits_it_is_close(eighth: ComfyServer, reference: dict, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "least"), [("fp8", 0.98), ("fp8_scaled", 0.98), ("fp8_scaled_old", 0.98), ("q8_0", 0.999), ("q4_0", 0.95)]
+)
+def test_stored_in_few_bits_it_is_close(eighth: ComfyServer, reference: dict, name: str, least: float) -> None:
     got = latent_of(eighth, job(name))
     assert min(largest_difference(got, reference)) > 0
-    assert likeness(got, reference) > 0.98
+    assert likeness(got, reference) > least
+
+
+def test_a_packed_model_stays_packed_in_memory(eighth: ComfyServer) -> None:
+    sizes = {}
+    for name in ("bf16", "q4_0"):
+        prompt = {"1": job(name)["1"], "2": {"class_type": "ProbeModel", "inputs": {"model": ["1", 0], "name": name}}}
+        run = eighth.queue(prompt)
+        assert run.ok, run.explain()
+        sizes[name] = json.loads((eighth.base / "output" / f"{name}.json").read_text())["bytes"]
+    assert sizes["q4_0"] < 0.5 * sizes["bf16"]
+
+
+def test_a_packed_model_is_not_saved(eighth: ComfyServer) -> None:
+    save = {"class_type": "ModelSave", "inputs": {"model": ["1", 0], "filename_prefix": "saved/packed"}}
+    run = eighth.queue({"1": job("q8_0")["1"], "2": save})
+    assert "from a GGUF file cannot be saved" in run.explain()
+    assert not list((eighth.base / "output").glob("saved/packed*"))
 
 
 @pytest.mark.parametrize("weight_dtype", ["fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"])
@@ -90,10 +117,12 @@ def test_cast_to_8_bits_it_is_close(eighth: ComfyServer, reference: dict, weight
     assert likeness(latent_of(eighth, job("bf16", weight_dtype=weight_dtype)), reference) > 0.95
 
 
-@pytest.mark.parametrize("name", ["bf16", "fp8", "fp8_scaled"])
+@pytest.mark.parametrize("name", ["bf16", "fp8", "fp8_scaled", "q8_0"])
 def test_an_own_lora_acts_on_every_stored_type(eighth: ComfyServer, own_lora: str, name: str) -> None:
-    plain, changed = (latent_of(eighth, prompt) for prompt in (job(name), with_lora(job(name), own_lora)))
+    plain, changed, again = (latent_of(eighth, prompt) for prompt in (job(name), with_lora(job(name), own_lora), job(name)))
     assert min(largest_difference(plain, changed)) > 1e-2
+    assert likeness(changed, latent_of(eighth, with_lora(job("bf16"), own_lora))) > 0.98
+    assert max(largest_difference(plain, again)) == 0
 
 
 def test_an_own_lora_patches_both_streams_and_one_of_wan_the_picture_alone(eighth: ComfyServer, own_lora: str) -> None:

@@ -1,7 +1,7 @@
 """UniTalking's core: everything that does not need ComfyUI.
 
 Rooms, from the ground up: `timeline`, `tasks`, `flow`, `marking`, `reading`; `config`, `media`; `presets`, `latents`, `transformer/`,
-`checkpoint`, `codecs/`, `conditions/`, `parts`; `generate`, `sampling`; `training/`, `data/`; `evaluation/`; `cli`. A room imports only rooms named
+`codecs/`, `conditions/`, `checkpoint`; `generate`, `sampling`; `training/`, `data/`; `evaluation/`; `cli`. A room imports only rooms named
 before it.
 
 Notation used throughout: B batch, F frames, T video latents, h/w latent height and width, Lv/La video and audio tokens,

@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_prepare(commands)
     _add_train(commands)
     _add_evaluate(commands)
+    _add_assemble(commands)
     _add_info(commands)
     options, rest = parser.parse_known_args(arguments)
     if rest and "forward" not in options:
@@ -130,19 +131,47 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
+def _add_assemble(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("assemble", help="Wan2.2-TI2V-5B and a twin for sound -> a full-size model to train")
+    parser.add_argument("--video", type=Path, required=True, help="Wan2.2-TI2V-5B: a file, a shard or index of shards, or their folder")
+    parser.add_argument(
+        "--audio", default="random", help="the sound's stream: random, copy (of the video's) or ovi:FILE (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument("--audio-rate", choices=("44k", "16k"), default="44k", help="the sound's codec (default: %(default)s)")
+    parser.add_argument("--dtype", choices=("bf16", "fp16", "fp32", "fp8_e4m3fn_scaled"), default="bf16", help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights that are drawn")
+    parser.set_defaults(run=_assemble)
+
+
+def _assemble(options: argparse.Namespace) -> None:
+    from .checkpoint.assemble import assemble
+    from .memory import peak_memory
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{done / total:4.0%} of {total / 1e9:.2f} billion weights", end="" if done < total else "\n", file=sys.stderr, flush=True)
+
+    started = time.perf_counter()
+    made = assemble(options.video, options.audio, options.out, options.audio_rate, options.dtype, options.seed, show)
+    print(made.describe())
+    peak = peak_memory()
+    print(
+        f"{options.out}: {made.config.name}, {options.out.stat().st_size / 1e9:.2f} GB in {time.perf_counter() - started:.1f} s"
+        + ("" if peak is None else f", peak memory {peak / 1e9:.2f} GB")
+    )
+
+
 def _add_info(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("info", help="what a checkpoint is: configuration and parameters by part")
-    parser.add_argument("checkpoint", type=Path, nargs="?", default=NANO)
+    parser = commands.add_parser("info", help="what a preset or a file is: its kind, size, parameters by part, configuration")
+    parser.add_argument("checkpoint", nargs="?", default=str(NANO), help="nano, 10b, 10b-16k ..., or a file, index or folder of weights")
+    parser.add_argument("--check", action="store_true", help="read every weight of the file and look for NaN")
     parser.set_defaults(run=_info)
 
 
 def _info(options: argparse.Namespace) -> None:
-    from . import checkpoint as checkpoints
+    from .checkpoint.report import describe
 
-    file = checkpoints.load(options.checkpoint)
-    print(file.config.to_metadata()["config"])
-    for name, state in file.parts.items():
-        print(f"{name:>14}: {sum(t.numel() for t in state.values()) / 1e6:8.2f} M parameters in {len(state)} tensors")
+    print(describe(options.checkpoint, options.check))
 
 
 if __name__ == "__main__":

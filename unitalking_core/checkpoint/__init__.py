@@ -5,7 +5,7 @@ From the ground up: `container` (the safetensors format), `source` (one file or 
 `fit` (weights into a module), `accounting` (where every weight of a warm start comes from), `assemble` (writing it), `report` (`info`).
 """
 
-from .container import CheckpointError
+from .container import CheckpointError, write_atomically
 from .detection import CONFIG_TENSOR, Found, detect, require_codec
 from .fit import check_fit, load_into, without_scales
 from .unitalking import (
@@ -44,4 +44,5 @@ __all__ = [
     "split_key",
     "stamp",
     "without_scales",
+    "write_atomically",
 ]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,17 +72,29 @@ class Container:
 
     def read(self, name: str) -> Tensor:
         """The tensor, in memory of its own. Raises CheckpointError where torch has no such dtype."""
-        info = self.tensors[name]
-        if info.dtype not in DTYPES:
-            raise CheckpointError(f"{self.path.name}: {name} is stored as {info.dtype}, which is not read here; use a bf16 or fp16 release")
+        info, dtype = self.tensors[name], self._dtype(name)
         if info.start == info.stop:
-            return torch.empty(info.shape, dtype=DTYPES[info.dtype])
+            return torch.empty(info.shape, dtype=dtype)
         data = bytearray(info.stop - info.start)
         with self.path.open("rb") as file:
             file.seek(info.start)
             if file.readinto(data) != len(data):
                 raise CheckpointError(f"{self.path.name} became shorter while it was read; start again when it is complete")
-        return torch.frombuffer(data, dtype=DTYPES[info.dtype]).reshape(info.shape)
+        return torch.frombuffer(data, dtype=dtype).reshape(info.shape)
+
+    def mapped(self) -> dict[str, Tensor]:
+        """All tensors, memory-mapped: read from the disk when they are touched. Raises CheckpointError as `read`."""
+        storage: Any = torch.UntypedStorage.from_file(str(self.path), False, self.path.stat().st_size)
+        return {
+            name: torch.empty(0, dtype=self._dtype(name)).set_(storage[info.start : info.stop]).reshape(info.shape)
+            for name, info in self.tensors.items()
+        }
+
+    def _dtype(self, name: str) -> torch.dtype:
+        stored = self.tensors[name].dtype
+        if stored not in DTYPES:
+            raise CheckpointError(f"{self.path.name}: {name} is stored as {stored}, which is not read here; use a bf16 or fp16 release")
+        return DTYPES[stored]
 
 
 def open_container(path: str | os.PathLike) -> Container:
@@ -111,6 +124,13 @@ def open_container(path: str | os.PathLike) -> Container:
     if end < size:
         raise CheckpointError(f"{path.name} is damaged: {size - end:,} bytes more than its header tells; download it again")
     return Container(path, tensors, {str(k): str(v) for k, v in metadata.items()})
+
+
+def check_numbers(path: Path, key: str, tensor: Tensor) -> None:
+    """Raises CheckpointError where a tensor holds NaN or infinity."""
+    values = tensor.float() if tensor.dtype.itemsize == 1 else tensor
+    if not bool(torch.isfinite(values).all()):
+        raise CheckpointError(f"{path.name}: {key} holds NaN or infinite values; the training diverged or the file is damaged, use another")
 
 
 def _other_container(start: bytes, size: int, length: int) -> str:
@@ -145,6 +165,13 @@ def _info(path: Path, name: str, entry: dict, base: int) -> TensorInfo:
             f"{path.name} is damaged: its header's entry of {name} makes no sense ({error}); download it again"
         ) from error
     return TensorInfo(dtype, shape, base + start, base + stop)
+
+
+def write_atomically(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a file from tensors that are there; a file of that name is the old one or the whole new one. Raises as `writing`."""
+    with writing(path, {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}, metadata) as put:
+        for name, tensor in tensors.items():
+            put(name, tensor)
 
 
 Put = Callable[[str, Tensor], None]

@@ -30,10 +30,10 @@ def resized(preset: ModelConfig, shapes: Shapes) -> ModelConfig:
         text, freq = shapes["text_embedding.0.weight"], shapes["time_embedding.0.weight"]
     except KeyError as error:
         raise CheckpointError(f"the video stream has no {error.args[0]}; the file is incomplete") from error
-    if patch[1:] != (preset.video.channels, *preset.transformer.video_patch) or patch[0] % HEAD or text[1] != preset.transformer.text_dim:
+    latent = (preset.video.channels, *preset.transformer.video_patch)
+    if patch[1:] != latent or patch[0] % HEAD:
         raise CheckpointError(
-            f"the video stream reads latents {patch[1:]} and text of {text[1]} at width {patch[0]}; a Wan2.2 stream reads "
-            f"{(preset.video.channels, *preset.transformer.video_patch)} and {preset.transformer.text_dim} at a multiple of {HEAD}"
+            f"the video stream reads latents {patch[1:]} at width {patch[0]}; a Wan2.2 stream reads {latent} at a multiple of {HEAD}"
         )
     layers = 1 + max(int(found[1]) for name in shapes if (found := re.match(r"blocks\.(\d+)\.", name)))
     transformer = replace(
@@ -47,5 +47,8 @@ def config_of_shapes(shapes: Shapes) -> ModelConfig:
     sound = shapes.get("audio.patch_embedding.weight", ())
     if len(sound) != 3 or sound[1] not in BY_AUDIO_CHANNELS:
         raise CheckpointError("the audio latents are of no public codec")
-    found = resized(BY_AUDIO_CHANNELS[sound[1]](), shapes)
+    preset = BY_AUDIO_CHANNELS[sound[1]]()
+    found = resized(preset, shapes)
+    if found.transformer.text_dim != preset.transformer.text_dim:
+        raise CheckpointError(f"the text is of width {found.transformer.text_dim}, which is no public encoder's")
     return replace(found, transformer=replace(found.transformer, audio_kernel=sound[2]))

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..config import METADATA_KEY, ConfigError, ModelConfig
-from .container import CheckpointError, Container, open_container, writing
+from .container import CheckpointError, Container, check_numbers, open_container, write_atomically
 from .detection import A_UNITALKING, CONFIG_TENSOR, OTHER, UNITALKING, UNITALKING_BARE, identify, require
 from .geometry import config_of_shapes
 from .layouts import HOST_PREFIX
@@ -25,7 +24,8 @@ from .quantization import Layers, is_description, present_spelling, quantized_la
 TRANSFORMER, TEXT_ENCODER, VIDEO_CODEC, AUDIO_CODEC = "transformer", "text_encoder", "video_codec", "audio_codec"
 BUNDLED = (TEXT_ENCODER, VIDEO_CODEC, AUDIO_CODEC)
 CHECKED_AT_LOAD = 1 << 16
-"""Tensors up to this many values (norms, biases, modulation) are looked through for NaN when a file is loaded."""
+"""Tensors up to this many values (norms, biases, modulation) are read and looked through for NaN when a file is loaded: training that
+diverged shows there too, and reading all would take as long as the file is large."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +58,17 @@ def load(path: str | os.PathLike) -> Checkpoint:
     file = open_container(path)
     config = _config(file)
     parts: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in _mapped(file).items():
+    for key, tensor in file.mapped().items():
         if key != CONFIG_TENSOR and not is_description(key):
             part, name = split_key(present_spelling(key))
-            parts.setdefault(part, {})[name] = tensor
             if tensor.is_floating_point() and tensor.numel() <= CHECKED_AT_LOAD:
+                tensor = file.read(key)  # touching the map here and there would have the system read ahead at every place
                 check_numbers(file.path, key, tensor)
+            parts.setdefault(part, {})[name] = tensor
     if TRANSFORMER not in parts:
         raise CheckpointError(f"{file.path.name} has a UniTalking configuration but no transformer weights; use the whole checkpoint")
     layers = quantized_layers(file.tensors, file.metadata, file.read)
     return Checkpoint(file.path, config, parts, {layer.removeprefix(HOST_PREFIX): how for layer, how in layers.items()})
-
-
-def check_numbers(path: Path, key: str, tensor: Tensor) -> None:
-    """Raises CheckpointError where a tensor holds NaN or infinity."""
-    values = tensor.float() if tensor.dtype.itemsize == 1 else tensor
-    if not bool(torch.isfinite(values).all()):
-        raise CheckpointError(f"{path.name}: {key} holds NaN or infinite values; the training diverged or the file is damaged, use another")
 
 
 def stamp(path: str | os.PathLike) -> tuple[int, int]:
@@ -92,23 +86,12 @@ def split_key(key: str) -> tuple[str, str]:
 def save(path: str | os.PathLike, config: ModelConfig, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Write a checkpoint atomically: a file of that name is the old one or the whole new one. Raises CheckpointError without room."""
     tensors = {(f"{part}." if part != TRANSFORMER else "") + key: tensor for part, state in parts.items() for key, tensor in state.items()}
-    announced = {key: (tensor.dtype, tuple(tensor.shape)) for key, tensor in tensors.items()}
-    with writing(path, announced, config.to_metadata()) as put:
-        for key, tensor in tensors.items():
-            put(key, tensor)
+    write_atomically(path, tensors, config.to_metadata())
 
 
 def config_tensor(config: ModelConfig) -> Tensor:
     """The configuration as a tensor of bytes, to be stored under CONFIG_TENSOR."""
     return torch.tensor(list(config.to_metadata()[METADATA_KEY].encode()), dtype=torch.uint8)
-
-
-def _mapped(file: Container) -> dict[str, Tensor]:
-    try:
-        with safe_open(file.path, framework="pt") as mapped:
-            return {key: mapped.get_tensor(key) for key in file.tensors}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{file.path.name} cannot be read as safetensors ({error}); if it was downloaded, fetch it again") from error
 
 
 def _config(file: Container) -> ModelConfig:

@@ -9,10 +9,9 @@ from comfy_api.latest import io
 
 from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC
-from .codecs import load_audio_vae, load_video_vae
 from .files import BUNDLED, CHECKPOINTS, FOLDERS, NANO, checkpoint_names, checkpoint_path, choices, require_right_choices
 from .loading import WEIGHT_DTYPES, patcher_of, read, with_bundled_parts
-from .text import load_text_encoder
+from .parts import load_audio_vae, load_text_encoder, load_video_vae
 
 
 def _part(name: str, part: str, tooltip: str) -> io.Combo.Input:

@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_evaluate(commands)
     _add_assemble(commands)
     _add_info(commands)
+    _add_convert_audio_codec(commands)
     options, rest = parser.parse_known_args(arguments)
     if rest and "forward" not in options:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -172,6 +173,23 @@ def _info(options: argparse.Namespace) -> None:
     from .checkpoint.report import describe
 
     print(describe(options.checkpoint, options.check))
+
+
+def _add_convert_audio_codec(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("convert-audio-codec", help="MMAudio's published VAE and vocoder -> one safetensors file")
+    parser.add_argument("--vae", type=Path, required=True, help="v1-44.pth, v1-16.pth or a re-packaging of them")
+    parser.add_argument("--vocoder", type=Path, help="bigvgan_generator.pt (44k) or best_netG.pt (16k); left out: the same file holds both")
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), default="fp32", help="of the stored weights (default: %(default)s)")
+    parser.set_defaults(run=_convert_audio_codec)
+
+
+def _convert_audio_codec(options: argparse.Namespace) -> None:
+    from .codecs.convert import DTYPES, convert
+
+    config = convert(options.vae, options.vocoder or options.vae, options.out, DTYPES[options.dtype])
+    print(f"{options.out}: {config.codec}, {config.sample_rate} Hz, {options.out.stat().st_size / 1e6:.0f} MB in {options.dtype}.")
+    print("MMAudio's weights are CC BY-NC 4.0, not for commercial use; NVIDIA's vocoder is MIT.")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..config import AudioConfig, ConfigError, VideoConfig
 from .audio import NanoAudioCodec
+from .mmaudio import MODES, MMAudioCodec
 from .video import NanoVideoCodec
 
 
@@ -33,7 +34,7 @@ class AudioCodec(Protocol):
 
 
 VIDEO_CODECS: dict[str, Callable[[VideoConfig], nn.Module]] = {"nano-video": NanoVideoCodec}
-AUDIO_CODECS: dict[str, Callable[[AudioConfig], nn.Module]] = {"nano-audio": NanoAudioCodec}
+AUDIO_CODECS: dict[str, Callable[[AudioConfig], nn.Module]] = {"nano-audio": NanoAudioCodec, **dict.fromkeys(MODES, MMAudioCodec)}
 
 
 def build_video_codec(config: VideoConfig) -> nn.Module:

@@ -51,4 +51,6 @@ def load_audio_vae(checkpoint: Checkpoint, choice: str) -> AudioVAE:
     """A file that `unitalking convert-audio-codec` wrote, or the checkpoint's own. Raises CheckpointError."""
     if choice == BUNDLED:
         return bundled_audio_vae(checkpoint)
-    return load_audio_codec(part_path(AUDIO_CODEC, choice), checkpoint.config)
+    path = part_path(AUDIO_CODEC, choice)
+    checkpoints.require_codec(path, checkpoint.config.audio.codec)
+    return load_audio_codec(path, checkpoint.config)

@@ -13,6 +13,7 @@ from ..unitalking_core.checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC,
 from .audio_codec import load_audio_codec
 from .codecs import AudioVAE, bundled_audio_vae, bundled_video_vae
 from .files import BUNDLED, PUBLISHED, UMT5, WAN22_VAE, part_path
+from .loading import described
 from .text import bundled_text_encoder
 
 UMT5_TITLE, WAN22_VAE_TITLE = "a UMT5 text encoder", "Wan2.2's video VAE"
@@ -25,7 +26,8 @@ def load_text_encoder(checkpoint: Checkpoint, choice: str) -> comfy.sd.CLIP:
     if encoder not in PUBLISHED:
         return bundled_text_encoder(checkpoint)
     if choice == BUNDLED:
-        return comfy.sd.load_text_encoder_state_dicts([dict(checkpoint.part(TEXT_ENCODER))], clip_type=comfy.sd.CLIPType.WAN)
+        state = checkpoint.part(TEXT_ENCODER) | described(checkpoint, TEXT_ENCODER)
+        return comfy.sd.load_text_encoder_state_dicts([state], clip_type=comfy.sd.CLIPType.WAN)
     found = checkpoints.detect(part_path(TEXT_ENCODER, choice))
     if found.title != UMT5_TITLE:
         raise CheckpointError(f"{choice}: this is {found.title}; {encoder} is expected: {UMT5.advice}")

@@ -101,6 +101,17 @@ def test_a_checkpoint_that_cannot_be_used(studio: ComfyServer, case: str) -> Non
     refused(studio, loading("bad.safetensors"), "LoadUniTalkingModel", "bad.safetensors", message)
 
 
+def test_nan_in_a_matrix_too_large_to_be_looked_through(studio: ComfyServer) -> None:
+    """The first step finds it, and says which weight it is."""
+    config = scaled_config(layers=1)
+    parts = scaled_parts(config)
+    parts[checkpoints.TRANSFORMER]["blocks.0.ffn.2.weight"][3, 5] = float("nan")
+    checkpoints.save(studio.base / "models" / "unitalking" / "bad.safetensors", config, parts)
+    prompt = loading("bad.safetensors")
+    prompt["8"]["inputs"]["steps"] = 1000
+    refused(studio, prompt, "JointFlowSampler", "1 of the model's weights hold NaN or infinity: blocks.0.ffn.2.weight")
+
+
 def refused(studio: ComfyServer, prompt: Prompt, node: str, *words: str) -> None:
     run = studio.queue(prompt)
     assert run.status in ("error", "rejected")

@@ -15,6 +15,7 @@ import nodes
 
 from .memory import ProbeMemory
 from .output import output
+from .partial import ProbePartialLoad
 from .wan import ProbeWan
 
 
@@ -92,7 +93,7 @@ class ProbeAudio(io.ComfyNode):
 
 class Probes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [ProbeLatent, ProbeModel, ProbeAudioCodec, ProbeAudio, ProbeWan, ProbeMemory]
+        return [ProbeLatent, ProbeModel, ProbeAudioCodec, ProbeAudio, ProbeWan, ProbeMemory, ProbePartialLoad]
 
 
 async def comfy_entrypoint() -> Probes:

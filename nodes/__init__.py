@@ -2,7 +2,7 @@
 
 Nodes: `load_model`, `reference_voice`, `clip`, `sampler`, `decode`, `save`. Under them: `model`, `transformer`, `operations` and `run` (the
 MODEL), `text` (the CLIP), `codecs` and `audio_codec` (the VAEs), `latents` (the LATENT), `guider`, `clip_video` (the VIDEO), `loading`,
-`files`, `lora`, `metadata`, `report`, `examples`.
+`parts`, `files`, `gguf`, `lora`, `metadata`, `report`, `examples`.
 """
 
 from comfy_api.latest import ComfyExtension, io

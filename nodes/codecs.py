@@ -1,6 +1,6 @@
-"""Codecs as VAE objects of the host: core VAEEncode, VAEDecode, VAEEncodeAudio and VAEDecodeAudio work on them.
+"""The codecs as VAE objects of the host: core VAEEncode, VAEDecode, VAEEncodeAudio and VAEDecodeAudio work on them.
 
-Wan2.2's video VAE is the host's own; the codecs that a checkpoint bundles are wrapped here, MMAudio's in `audio_codec`.
+Those bundled in a checkpoint are here, MMAudio's in `audio_codec`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ import comfy.sd
 import torch
 from torch import Tensor
 
-from nodes import VAELoader
-
 from ..unitalking_core import checkpoint as checkpoints
-from ..unitalking_core.checkpoint import Checkpoint, CheckpointError
-from ..unitalking_core.codecs import build_video_codec
+from ..unitalking_core.checkpoint import Checkpoint
+from ..unitalking_core.codecs import build_audio_codec, build_video_codec
 from ..unitalking_core.config import ModelConfig
-from .files import BUNDLED, PUBLISHED, WAN22_VAE, part_path
 
 
 class _CodecVAE(comfy.sd.VAE):
@@ -124,25 +121,18 @@ def require_video_vae(vae: Any, channels: int) -> Any:
     return vae
 
 
-def load_video_vae(checkpoint: Checkpoint, choice: str) -> Any:
-    """The VAE of pictures: bundled in a checkpoint, or a file of the host's VAE folder. Raises CheckpointError."""
+def bundled_video_vae(checkpoint: Checkpoint) -> VideoVAE:
+    """The video codec bundled in a checkpoint. Raises CheckpointError."""
     config = checkpoint.config
-    if choice == BUNDLED and config.video.codec not in PUBLISHED:
-        return VideoVAE(load_bundled(build_video_codec(config.video), checkpoint, checkpoints.VIDEO_CODEC), config)
-    if choice == BUNDLED:
-        name, vae = checkpoint.path.name, comfy.sd.VAE(sd=checkpoint.part(checkpoints.VIDEO_CODEC))
-    else:
-        part_path(checkpoints.VIDEO_CODEC, choice)
-        name, [vae] = choice, VAELoader().load_vae(choice)
-    if vae.first_stage_model is None or vae.latent_channels != config.video.channels:
-        made = "nothing this version of ComfyUI knows" if vae.first_stage_model is None else f"latents of {vae.latent_channels} channels"
-        raise CheckpointError(
-            f"{name} makes {made}, the model reads {config.video.channels}. It needs {config.video.codec}: {WAN22_VAE.advice}"
-        )
-    return vae
+    return VideoVAE(_load(build_video_codec(config.video), checkpoint, checkpoints.VIDEO_CODEC), config)
 
 
-def load_bundled(codec: Any, checkpoint: Checkpoint, part: str) -> Any:
-    """A codec with the weights that a checkpoint has for it. Raises CheckpointError."""
+def bundled_audio_vae(checkpoint: Checkpoint) -> AudioVAE:
+    """The audio codec bundled in a checkpoint. Raises CheckpointError."""
+    config = checkpoint.config
+    return AudioVAE(_load(build_audio_codec(config.audio), checkpoint, checkpoints.AUDIO_CODEC), config)
+
+
+def _load(codec: Any, checkpoint: Checkpoint, part: str) -> Any:
     checkpoints.load_into(codec, checkpoint.part(part), f"{part.replace('_', ' ')} of {checkpoint.path.name}", torch.float32)
     return codec

@@ -5,7 +5,6 @@ A checkpoint may bundle its text encoder and codecs, or name public models that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +24,16 @@ ENDINGS, GGUF = (".safetensors", ".sft"), ".gguf"
 
 @dataclass(frozen=True)
 class Place:
-    """A part of a model as a file: the input that chooses it, its folder under `models`, a published file, and its source."""
+    """A part of a model as a file: the input that chooses it, its folder under `models`, a published file, and its source.
+
+    `title` is what detection calls a file that the loaders can read; the same model in another layout has another title.
+    """
 
     choice: str
     folder: str
     file: str
     source: str
+    title: str
 
     @property
     def advice(self) -> str:
@@ -42,20 +45,23 @@ UMT5 = Place(
     "text_encoders",
     "umt5_xxl_fp8_e4m3fn_scaled.safetensors",
     "from huggingface.co/Comfy-Org/Wan_2.1_ComfyUI_repackaged",
+    "a UMT5 text encoder",
 )
-WAN22_VAE = Place("vae", "vae", "wan2.2_vae.safetensors", "from huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged")
+WAN22_VAE = Place("vae", "vae", "wan2.2_vae.safetensors", "from huggingface.co/Comfy-Org/Wan_2.2_ComfyUI_Repackaged", "Wan2.2's video VAE")
 MMAUDIO_44K = Place(
     "audio_codec",
     AUDIO_CODECS,
     "mmaudio_44k.safetensors",
     "made by `unitalking convert-audio-codec` from v1-44.pth of huggingface.co/hkchengrex/MMAudio and bigvgan_generator.pt of "
     "huggingface.co/nvidia/bigvgan_v2_44khz_128band_512x",
+    "MMAudio's audio codec for 44.1 kHz (128 mel bands)",
 )
 MMAUDIO_16K = Place(
     "audio_codec",
     AUDIO_CODECS,
     "mmaudio_16k.safetensors",
     "made by `unitalking convert-audio-codec` from v1-16.pth and best_netG.pt of huggingface.co/hkchengrex/MMAudio",
+    "MMAudio's audio codec for 16 kHz (80 mel bands)",
 )
 PUBLISHED = {"umt5-xxl": UMT5, "wan2.2-vae": WAN22_VAE, "mmaudio-44k": MMAUDIO_44K, "mmaudio-16k": MMAUDIO_16K}
 """The public models that a configuration may name."""
@@ -109,18 +115,3 @@ def _path(folder: str, name: str, what: str) -> str:
 def named_parts(config: ModelConfig) -> dict[str, str]:
     """The text encoder and codecs by the names in a configuration."""
     return {TEXT_ENCODER: config.text.encoder, VIDEO_CODEC: config.video.codec, AUDIO_CODEC: config.audio.codec}
-
-
-def require_right_choices(config: ModelConfig, chosen: Mapping[str, str], bundled: set[str], name: str) -> None:
-    """Raises CheckpointError that tells of every part that is missing, or chosen where the checkpoint can only use its own."""
-    problems = []
-    for part, model in named_parts(config).items():
-        place, title = PUBLISHED.get(model), part.replace("_", " ")
-        if chosen[part] == BUNDLED and part not in bundled and place is not None:
-            problems.append(f"it needs {model} as {title}: {place.advice}")
-        elif chosen[part] == BUNDLED and part not in bundled:
-            problems.append(f"it holds no {title}; put the checkpoint that it was made from into {folder_of(CHECKPOINTS)}")
-        elif chosen[part] != BUNDLED and place is None:
-            problems.append(f"its {title} is its own ({model}): set that input to '{BUNDLED}'")
-    if problems:
-        raise CheckpointError(f"{name}: {'; '.join(problems)}")

@@ -62,6 +62,7 @@ def operations(layers: Mapping[str, Mapping[str, Any]], dtype: torch.dtype) -> t
             if how is None:
                 super()._load_from_state_dict(state, prefix, metadata, strict, missing, *rest)
                 return
+            self.quant_format = how["format"]
             params = GGMLLayout.Params(torch.ones(()), dtype, tuple(how["shape"]), how["format"])
             self.weight = nn.Parameter(QuantizedTensor(state.pop(f"{prefix}weight"), LAYOUT, params), requires_grad=False)
             nn.Module._load_from_state_dict(self, state, prefix, metadata, strict, missing, *rest)

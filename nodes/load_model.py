@@ -9,11 +9,9 @@ from comfy_api.latest import io
 
 from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC
-from .audio_codec import load_audio_vae
-from .codecs import load_video_vae
-from .files import BUNDLED, CHECKPOINTS, FOLDERS, NANO, checkpoint_names, checkpoint_path, choices, require_right_choices
+from .files import BUNDLED, CHECKPOINTS, FOLDERS, NANO, checkpoint_names, checkpoint_path, choices
 from .loading import WEIGHT_DTYPES, patcher_of, read, with_bundled_parts
-from .text import load_text_encoder
+from .parts import load_audio_vae, load_text_encoder, load_video_vae, require_right_choices
 
 
 def _part(name: str, part: str, tooltip: str) -> io.Combo.Input:
@@ -74,7 +72,7 @@ class LoadUniTalkingModel(io.ComfyNode):
         cls, checkpoint: str, weight_dtype: str, text_encoder: str = BUNDLED, vae: str = BUNDLED, audio_codec: str = BUNDLED
     ) -> io.NodeOutput:
         loaded = with_bundled_parts(read(checkpoint_path(checkpoint)))
-        require_right_choices(loaded.config, _chosen(text_encoder, vae, audio_codec), set(loaded.parts), checkpoint)
+        require_right_choices(loaded, _chosen(text_encoder, vae, audio_codec), checkpoint)
         model = patcher_of(loaded, WEIGHT_DTYPES[weight_dtype])
         clip = load_text_encoder(loaded, text_encoder)
         return io.NodeOutput(model, clip, load_video_vae(loaded, vae), load_audio_vae(loaded, audio_codec))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -84,7 +85,7 @@ def patcher_of(checkpoint: Checkpoint, model_options: dict[str, Any] | None = No
     offload_device = options.get("offload_device", management.unet_offload_device())
     config = UniTalkingSupported(checkpoint.config)
     packed = checkpoint.path.suffix.lower() == GGUF
-    state = checkpoint.part(checkpoints.TRANSFORMER) if packed else _read_by_the_host(checkpoint) | _descriptions(checkpoint)
+    state = _host_state(checkpoint, packed)
     _choose_types(config, checkpoint, state, options, load_device)
     if packed:
         config.custom_operations = operations(checkpoint.quantization, config.manual_cast_dtype)
@@ -103,7 +104,7 @@ def patcher_of(checkpoint: Checkpoint, model_options: dict[str, Any] | None = No
 def _choose_types(config: UniTalkingSupported, checkpoint: Checkpoint, state: dict, options: dict, load_device: Any) -> None:
     """What the weights are kept as and computed in. Quantised layers know it themselves, so their file decides, not `options`."""
     management, supported = comfy.model_management, config.supported_inference_dtypes
-    quantized = bool(checkpoint.quantization)
+    quantized = bool(quantized_layers(checkpoint, checkpoints.TRANSFORMER))
     config.quant_config = {"mixed_ops": True} if quantized else None
     dtype = (None if quantized else options.get("dtype")) or management.unet_dtype(
         model_params=comfy.utils.calculate_parameters(state),
@@ -134,9 +135,14 @@ def _watchful(base: type) -> type:
     return UniTalkingPatcher
 
 
-def _read_by_the_host(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The transformer's weights through the host's own reader, which knows how they are streamed to a card and whether files are mapped."""
-    state = {}
+def _host_state(checkpoint: Checkpoint, packed: bool) -> dict[str, Tensor]:
+    """The transformer's weights as the host loads them.
+
+    Through its own reader, which knows how weights are streamed to a card and whether files are mapped; it cannot read packed ones.
+    """
+    if packed:
+        return checkpoint.part(checkpoints.TRANSFORMER)
+    state = described(checkpoint, checkpoints.TRANSFORMER)
     for key, tensor in comfy.utils.load_torch_file(str(checkpoint.path)).items():
         part, name = checkpoints.split_key(present_spelling(key))
         if part == checkpoints.TRANSFORMER and name != checkpoints.CONFIG_TENSOR and not is_description(key):
@@ -144,12 +150,17 @@ def _read_by_the_host(checkpoint: Checkpoint) -> dict[str, Tensor]:
     return state
 
 
-def _descriptions(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """How each layer is quantised, as the host wants to be told: in a tensor beside the weight."""
+def quantized_layers(checkpoint: Checkpoint, part: str) -> dict[str, Mapping[str, Any]]:
+    """How a part's layers are quantised, by their names in it."""
+    named = {checkpoints.split_key(layer): how for layer, how in checkpoint.quantization.items()}
+    return {layer: how for (owner, layer), how in named.items() if owner == part}
+
+
+def described(checkpoint: Checkpoint, part: str) -> dict[str, Tensor]:
+    """How a part's layers are quantised, as the host wants to be told: in a tensor beside the weight."""
     return {
         layer + DESCRIPTION: torch.tensor(list(json.dumps(how).encode()), dtype=torch.uint8)
-        for layer, how in checkpoint.quantization.items()
-        if checkpoints.split_key(layer)[0] == checkpoints.TRANSFORMER
+        for layer, how in quantized_layers(checkpoint, part).items()
     }
 
 
@@ -159,9 +170,7 @@ def _require_fit(checkpoint: Checkpoint) -> None:
         model = UniTalkingTransformer(checkpoint.config)
     wanted, what = model.state_dict(), f"transformer of {checkpoint.path.name}"
     state = checkpoints.without_scales(checkpoint.part(checkpoints.TRANSFORMER))
-    for layer, how in checkpoint.quantization.items():
-        if checkpoints.split_key(layer)[0] != checkpoints.TRANSFORMER:
-            continue
+    for layer, how in quantized_layers(checkpoint, checkpoints.TRANSFORMER).items():
         if f"{layer}.weight" not in wanted or not isinstance(model.get_submodule(layer), torch.nn.Linear):
             raise CheckpointError(f"the weights do not fit the {what}: {layer} is quantised, but no linear layer of this model")
         if how.get("format") not in READABLE and f"{layer}.weight" in state:  # packed: its shape is told, or the host knows it

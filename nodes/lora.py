@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import comfy.utils
 from comfy.weight_adapter import LoRAAdapter
 
+OURS = "diffusion_model."
+"""Names that begin otherwise are the text encoder's: the host hands both to both."""
 EXPECTED = "UniTalking takes LoRAs of Wan2.2 TI2V 5B, which act on the picture, and its own, which act on picture and sound"
 
 
@@ -18,16 +21,19 @@ def require_a_match(patches: dict[Any, Any], model: Any) -> None:
         raise ValueError(
             f"this LoRA changes nothing: none of its layers is one of this model's (the log lists them, 'lora key not loaded'). {EXPECTED}"
         )
-    for key, shape, wanted in _misfits(patches, model):
-        raise ValueError(f"this LoRA is for a model of another size: its {key} is {shape}, this model's is {wanted}. {EXPECTED}")
-
-
-def _misfits(patches: dict[Any, Any], model: Any) -> Any:
-    weights = dict(model.named_parameters())
     for key, patch in patches.items():
-        weight = weights.get(key)
-        if weight is None or not isinstance(patch, LoRAAdapter) or patch.weights[3] is not None or patch.weights[5] is not None:
+        made = _shape(patch)
+        if made is None or not isinstance(key, str) or not key.startswith(OURS):
             continue
-        up, down = patch.weights[0], patch.weights[1]
-        if up.ndim == down.ndim == weight.ndim == 2 and (up.shape[0], down.shape[1]) != tuple(weight.shape):
-            yield key.removeprefix("diffusion_model."), (up.shape[0], down.shape[1]), tuple(weight.shape)
+        wanted = tuple(comfy.utils.get_attr(model, key).shape)
+        if len(wanted) == 2 and made != wanted:
+            layer = key.removeprefix(OURS)
+            raise ValueError(f"this LoRA is for a model of another size: its {layer} is {made}, this model's is {wanted}. {EXPECTED}")
+
+
+def _shape(patch: Any) -> tuple[int, int] | None:
+    """Of the matrix that a plain LoRA adds; None for other kinds of change."""
+    if not isinstance(patch, LoRAAdapter):
+        return None
+    up, down, _, middle, _, reshape = patch.weights
+    return (up.shape[0], down.shape[1]) if middle is None and reshape is None and up.ndim == down.ndim == 2 else None

@@ -1,4 +1,4 @@
-"""Text encoders as CLIP objects of the host, so that core's CLIPTextEncode works with them: UMT5 is the host's own, nano's is wrapped."""
+"""The bundled text encoder as a CLIP object of the host, so that core's CLIPTextEncode works with it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,9 @@ import comfy.sd
 import torch
 from torch import Tensor, nn
 
-from nodes import CLIPLoader
-
 from ..unitalking_core import checkpoint as checkpoints
-from ..unitalking_core.checkpoint import Checkpoint, CheckpointError
+from ..unitalking_core.checkpoint import Checkpoint
 from ..unitalking_core.conditions.text import NanoTextEncoder, build_text_encoder
-from .files import BUNDLED, PUBLISHED, UMT5, part_path
-
-UMT5_TITLE = "a UMT5 text encoder"
 
 
 class Tokenizer:
@@ -56,21 +51,8 @@ class TextModel(nn.Module):
         return encoded.to(comfy.model_management.intermediate_device()), None
 
 
-def load_text_encoder(checkpoint: Checkpoint, choice: str) -> comfy.sd.CLIP:
-    """The text encoder: bundled in a checkpoint, or a file of the host's folder of text encoders. Raises CheckpointError."""
-    encoder = checkpoint.config.text.encoder
-    if encoder not in PUBLISHED:
-        return _wrapped(checkpoint)
-    if choice == BUNDLED:
-        return comfy.sd.load_text_encoder_state_dicts([checkpoint.part(checkpoints.TEXT_ENCODER)], clip_type=comfy.sd.CLIPType.WAN)
-    found = checkpoints.detect(part_path(checkpoints.TEXT_ENCODER, choice))
-    if found.title != UMT5_TITLE:
-        raise CheckpointError(f"{choice}: this is {found.title}; {encoder} is expected: {UMT5.advice}")
-    [clip] = CLIPLoader().load_clip(choice, type="wan")
-    return clip
-
-
-def _wrapped(checkpoint: Checkpoint) -> comfy.sd.CLIP:
+def bundled_text_encoder(checkpoint: Checkpoint) -> comfy.sd.CLIP:
+    """The text encoder bundled in a checkpoint. Raises CheckpointError."""
     encoder = build_text_encoder(checkpoint.config.text, checkpoint.config.transformer.text_dim)
     part = checkpoint.part(checkpoints.TEXT_ENCODER)
     checkpoints.load_into(encoder, part, f"text encoder of {checkpoint.path.name}", torch.float32)

@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_assemble(commands)
     _add_info(commands)
     _add_convert_audio_codec(commands)
+    _add_convert_gguf(commands)
     options, rest = parser.parse_known_args(arguments)
     if rest and "forward" not in options:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -194,6 +195,21 @@ def _convert_audio_codec(options: argparse.Namespace) -> None:
     config = convert(options.vae, options.vocoder or options.vae, options.out, DTYPES[options.dtype])
     print(f"{options.out}: {config.codec}, {config.sample_rate} Hz, {options.out.stat().st_size / 1e6:.0f} MB in {options.dtype}.")
     print("MMAudio's weights are CC BY-NC 4.0, not for commercial use; NVIDIA's vocoder is MIT.")
+
+
+def _add_convert_gguf(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("convert-gguf", help="a checkpoint -> a GGUF file whose large weights have four to eight bits")
+    parser.add_argument("checkpoint", type=Path, help="a UniTalking checkpoint in bf16, fp16 or fp32")
+    parser.add_argument("--kind", default="q8_0", help="q8_0 (8.5 bits a weight), q5_0 (5.5) or q4_0 (4.5) (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="the .gguf file to write")
+    parser.set_defaults(run=_convert_gguf)
+
+
+def _convert_gguf(options: argparse.Namespace) -> None:
+    from .checkpoint import gguf, load
+
+    gguf.save(options.out, load(options.checkpoint), options.kind)
+    print(f"{options.out}: {options.out.stat().st_size / 1e9:.2f} GB, {options.checkpoint.stat().st_size / 1e9:.2f} GB before")
 
 
 if __name__ == "__main__":

@@ -151,6 +151,19 @@ def test_saved_by_a_core_node_it_gives_the_same(eighth: ComfyServer, name: str) 
     assert max(largest_difference(latent_of(eighth, job(f"{name}_saved")), before)) < 1e-5
 
 
+@pytest.mark.parametrize("name", ["bf16", "fp8_scaled", "q8_0"])
+def test_loaded_partially_it_gives_the_same(eighth: ComfyServer, own_lora: str, name: str) -> None:
+    """As on a card that is too small: every layer's weights are brought when it is computed, and its LoRA is applied there."""
+    for lora, closeness in ((False, 1e-5), (True, 2e-2)):
+        prompt = with_lora(job(name), own_lora) if lora else job(name)
+        probe = {"class_type": "ProbePartialLoad", "inputs": {"model": ["20" if lora else "1", 0], "name": f"partial {name}"}}
+        run = eighth.queue({key: prompt[key] for key in ("1", "20") if key in prompt} | {"91": probe})
+        assert run.ok, run.explain()
+        report = json.loads((eighth.base / "output" / f"partial {name}.json").read_text())
+        assert {"blocks.0.ffn.0", "audio.blocks.2.cross_attn.k_voice", "blocks.1.modulation"} <= set(report["left out"])
+        assert max(report["distances"]) < closeness, lora
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bf16", "fp8_scaled"])
 def test_compiled_by_a_core_node_it_gives_the_same(eighth: ComfyServer, name: str) -> None:

@@ -101,13 +101,23 @@ def test_a_checkpoint_that_cannot_be_used(studio: ComfyServer, case: str) -> Non
     refused(studio, loading("bad.safetensors"), "LoadUniTalkingModel", "bad.safetensors", message)
 
 
+def test_nan_in_a_matrix_too_large_to_be_looked_through(studio: ComfyServer) -> None:
+    """The first step finds it, and says which weight it is."""
+    config = scaled_config(layers=1)
+    parts = scaled_parts(config)
+    parts[checkpoints.TRANSFORMER]["blocks.0.ffn.2.weight"][3, 5] = float("nan")
+    checkpoints.save(studio.base / "models" / "unitalking" / "bad.safetensors", config, parts)
+    prompt = loading("bad.safetensors")
+    prompt["8"]["inputs"]["steps"] = 1000
+    refused(studio, prompt, "JointFlowSampler", "1 of the model's weights hold NaN or infinity: blocks.0.ffn.2.weight")
+
+
 def refused(studio: ComfyServer, prompt: Prompt, node: str, *words: str) -> None:
     run = studio.queue(prompt)
     assert run.status in ("error", "rejected")
     for word in (node, *words):
         assert word in run.explain()
     assert studio.running
-    latent_of(studio, sampled("alive"))
 
 
 def test_every_missing_part_is_named_with_folder_and_source(studio: ComfyServer) -> None:
@@ -122,7 +132,7 @@ def test_every_missing_part_is_named_with_folder_and_source(studio: ComfyServer)
 
 
 def _mmaudio_16k(path: Path) -> None:
-    save_file({"vae.data_mean": torch.zeros(1, 80, 1)}, path)
+    save_file({"audio_codec.vae.data_mean": torch.zeros(1, 80, 1)}, path)
 
 
 def _wan21_vae(path: Path) -> None:
@@ -133,25 +143,33 @@ def _t5(path: Path) -> None:
     save_file({"encoder.block.0.layer.0.SelfAttention.q.weight": torch.zeros(2, 2)}, path)
 
 
+def _cut_off(path: Path) -> None:
+    path.write_bytes((1 << 20).to_bytes(8, "little") + b"{")
+
+
 PARTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
-    "the audio codec of another rate": ("audio_codecs", _mmaudio_16k, "MMAudio's audio codec for 16 kHz"),
-    "Flux's T5 as text encoder": ("text_encoders", _t5, "this is a T5 text encoder"),
-    "a cut off text encoder": ("text_encoders", lambda path: path.write_bytes(b"\x10" + 7 * b"\0" + b"{"), "wrong"),
-    "Wan2.1's VAE": ("vae", _wan21_vae, "Wan2.1's video VAE"),
+    "text_encoder": ("text_encoders", _t5, "t5.safetensors: this is a T5 text encoder; umt5-xxl is expected"),
+    "vae": ("vae", _wan21_vae, "wan21.safetensors: this is Wan2.1's video VAE; wan2.2-vae is expected"),
+    "audio_codec": ("audio_codecs", _mmaudio_16k, "16k.safetensors: this is MMAudio's audio codec for 16 kHz (80 mel bands); mmaudio-44k"),
 }
 
 
-@pytest.mark.parametrize("case", PARTS)
-def test_a_part_of_another_model(studio: ComfyServer, case: str) -> None:
-    folder, write, message = PARTS[case]
-    models = studio.base / "models"
-    _split(models / "diffusion_models" / "split.safetensors")
-    for place, wrong in (("text_encoders", _t5), ("vae", _wan21_vae), ("audio_codecs", _mmaudio_16k)):
-        (models / place).mkdir(exist_ok=True)
-        wrong(models / place / "wrong.safetensors")
-    write(models / folder / "wrong.safetensors")
-    chosen = dict.fromkeys(("text_encoder", "vae", "audio_codec"), "wrong.safetensors")
-    refused(studio, loading("split.safetensors", **chosen), "LoadUniTalkingModel", message)
+def test_parts_of_other_models_are_called_by_their_names(studio: ComfyServer) -> None:
+    """All of them at once."""
+    _split(studio.base / "models" / "diffusion_models" / "split.safetensors")
+    chosen = {}
+    for name, (folder, write, message) in PARTS.items():
+        (studio.base / "models" / folder).mkdir(exist_ok=True)
+        chosen[name] = message.partition(":")[0]
+        write(studio.base / "models" / folder / chosen[name])
+    messages = [message for _, _, message in PARTS.values()]
+    refused(studio, loading("split.safetensors", **chosen), "LoadUniTalkingModel", *messages)
+
+
+def test_a_part_that_is_cut_off_is_named(studio: ComfyServer) -> None:
+    _split(studio.base / "models" / "diffusion_models" / "split.safetensors")
+    _cut_off(studio.base / "models" / "text_encoders" / "half.safetensors")
+    refused(studio, loading("split.safetensors", text_encoder="half.safetensors"), "LoadUniTalkingModel", "half.safetensors is cut off")
 
 
 def test_a_part_for_a_model_that_has_its_own(studio: ComfyServer) -> None:
@@ -176,9 +194,14 @@ def test_a_lora_that_changes_nothing(studio: ComfyServer, loras: Path, case: str
     state = {}
     for layer, (outputs, inputs) in layers.items():
         state |= {f"{layer}.lora_up.weight": torch.ones(outputs, 1), f"{layer}.lora_down.weight": torch.ones(1, inputs)}
-    save_file(state, loras / "wrong.safetensors")
+    name = f"{case}.safetensors"  # the loader keeps the file it read last, by its name
+    save_file(state, loras / name)
     prompt = sampled("refused")
-    inputs = {"model": ["1", 0], "lora_name": "wrong.safetensors", "strength_model": 1.0}
+    inputs = {"model": ["1", 0], "lora_name": name, "strength_model": 1.0}
     prompt["20"] = {"class_type": "LoraLoaderModelOnly", "inputs": inputs}
     prompt["8"]["inputs"]["model"] = ["20", 0]
     refused(studio, prompt, "LoraLoaderModelOnly", message, "Wan2.2 TI2V 5B")
+
+
+def test_after_all_that_a_model_still_samples(studio: ComfyServer) -> None:
+    latent_of(studio, sampled("alive"))

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from .audio import ProbeAudio, ProbeAudioCodec
 from .memory import ProbeMemory
 from .output import output
+from .partial import ProbePartialLoad
 from .wan import ProbeWan
 
 
@@ -60,7 +61,7 @@ class ProbeModel(io.ComfyNode):
 
 class Probes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [ProbeLatent, ProbeModel, ProbeWan, ProbeMemory, ProbeAudioCodec, ProbeAudio]
+        return [ProbeLatent, ProbeModel, ProbeWan, ProbeMemory, ProbePartialLoad, ProbeAudioCodec, ProbeAudio]
 
 
 async def comfy_entrypoint() -> Probes:

@@ -31,13 +31,7 @@ class ProbeWan(io.ComfyNode):
         comfy.model_management.load_models_gpu([model], force_full_load=True)
         net, config = model.model.diffusion_model, model.model.unitalking
         wan, tasks = host_wan(net, config), sys.modules[type(net).__module__]
-        c = config.transformer
-
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
-
-        video, audio = normal(2, config.video.channels, 3, 8, 6), normal(2, config.audio.channels, 17)
-        text, voice = normal(2, 20, c.text_dim), normal(2, config.audio.channels, 9)
+        video, audio, text, voice = inputs(config)
         times = {"scalar": torch.tensor([900.0, 250.0]), "per frame": torch.tensor([[0.0, 900.0, 900.0], [0.0, 40.0, 700.0]])}
         report = {}
         for label, t in times.items():
@@ -45,9 +39,9 @@ class ProbeWan(io.ComfyNode):
             t_audio = torch.tensor([900.0, 250.0])
             voiceless = {"voice": voice, "voice_gate": torch.zeros(2)}
             report[label] = {
-                "alone": _distance(net(video, t, text, **voiceless), answer),
-                "apart": _distance(net([video, audio], (t, t_audio), text, visibility=tasks.APART, **voiceless)[0], answer),
-                "joint": _distance(net([video, audio], (t, t_audio), text, visibility=tasks.JOINT, **voiceless)[0], answer),
+                "alone": distance(net(video, t, text, **voiceless), answer),
+                "apart": distance(net([video, audio], (t, t_audio), text, visibility=tasks.APART, **voiceless)[0], answer),
+                "joint": distance(net([video, audio], (t, t_audio), text, visibility=tasks.JOINT, **voiceless)[0], answer),
             }
         Path(output(name, "json")).write_text(json.dumps(report))
         return io.NodeOutput()
@@ -72,5 +66,13 @@ def host_wan(net: torch.nn.Module, config: Any) -> torch.nn.Module:
     return wan
 
 
-def _distance(got: Tensor, expected: Tensor) -> float:
+def inputs(config: Any) -> tuple[Tensor, ...]:
+    """Noise in the shapes of two rows of video, audio, text and voice."""
+    audio = config.audio.channels
+    shapes = ((2, config.video.channels, 3, 8, 6), (2, audio, 17), (2, 20, config.transformer.text_dim), (2, audio, 9))
+    return tuple(torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape))) for shape in shapes)
+
+
+def distance(got: Tensor, expected: Tensor) -> float:
+    """The largest difference, relative to the largest value."""
     return float((got - expected).abs().max() / expected.abs().max())

@@ -101,8 +101,8 @@ def plan(video: Path, audio: str, rate: str = "44k") -> Plan:
     sounds: Donor | None = None
     dropped: dict[str, list[str]] = {}
     inputs = [video]
-    if audio.startswith(FROM_OVI):
-        path = Path(audio.removeprefix(FROM_OVI) or "no file")
+    if audio.startswith(FROM_OVI) and audio != FROM_OVI:
+        path = Path(audio.removeprefix(FROM_OVI))
         sounds, dropped = _open_ovi(path, config)
         inputs.append(path)
     elif audio == COPY:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import comfy.model_management
@@ -12,13 +11,16 @@ import comfy.ops
 import torch
 from torch import Tensor
 
-from ..unitalking_core.checkpoint import CheckpointError
+from ..unitalking_core import checkpoint as checkpoints
+from ..unitalking_core.checkpoint import Checkpoint
+from ..unitalking_core.codecs import build_audio_codec
 from ..unitalking_core.codecs.audio_file import PREFIX
 from ..unitalking_core.codecs.audio_file import load_audio_codec as read
-from ..unitalking_core.codecs.mmaudio import TOKENS_PER_CHUNK, MMAudioCodec
+from ..unitalking_core.codecs.mmaudio import MODES, TOKENS_PER_CHUNK, MMAudioCodec
 from ..unitalking_core.config import AudioConfig, ModelConfig
 from ..unitalking_core.presets import PRESETS
-from .codecs import AudioVAE
+from .codecs import AudioVAE, load_bundled
+from .files import BUNDLED, part_path
 
 VALUES_PER_TOKEN = 40_000
 VALUES_PER_SAMPLE = 480
@@ -57,14 +59,29 @@ class ManagedAudioVAE(AudioVAE):
         return {PREFIX + key: value for key, value in super().get_sd().items()}
 
 
+def load_audio_vae(checkpoint: Checkpoint, choice: str) -> AudioVAE:
+    """The codec of sound: bundled in a checkpoint, or a file of the folder of audio codecs. Raises CheckpointError."""
+    config = checkpoint.config
+    if choice != BUNDLED:
+        return load_audio_codec(part_path(checkpoints.AUDIO_CODEC, choice), config)
+    if config.audio.codec not in MODES:
+        return AudioVAE(load_bundled(build_audio_codec(config.audio), checkpoint, checkpoints.AUDIO_CODEC), config)
+    with torch.device("meta"):
+        codec = _with_host_layers(config.audio)
+    checkpoints.load_into(codec, checkpoint.part(checkpoints.AUDIO_CODEC), f"audio codec of {checkpoint.path.name}")
+    return ManagedAudioVAE(codec, config)
+
+
 def load_audio_codec(path: str | os.PathLike, model: ModelConfig | None = None) -> ManagedAudioVAE:
     """The codec in a file; `model` is the one it is to serve. Raises CheckpointError, also for the codec of another model."""
+    if model is not None:
+        checkpoints.require_codec(path, model.audio.codec)
     audio, codec = read(path, _with_host_layers, dtype=None)
-    if model is None:
-        model = next(config for config in (preset() for preset in PRESETS.values()) if config.audio.codec == audio.codec)
-    if model.audio.codec != audio.codec:
-        raise CheckpointError(f"{Path(path).name} holds the audio codec {audio.codec}; the model '{model.name}' needs {model.audio.codec}")
-    return ManagedAudioVAE(codec, model)
+    return ManagedAudioVAE(codec, model or next(config for config in map(_preset, PRESETS) if config.audio.codec == audio.codec))
+
+
+def _preset(name: str) -> ModelConfig:
+    return PRESETS[name]()
 
 
 def _with_host_layers(config: AudioConfig) -> Any:

@@ -49,6 +49,8 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--portrait", type=Path, help="a picture of a face; without it the model draws one")
     parser.add_argument("--voice", type=Path, help="3 to 5 s of speech; without it the model chooses a voice")
     parser.add_argument("--checkpoint", type=Path, default=NANO, help="a UniTalking checkpoint (default: the nano model)")
+    for name, what in (("text-encoder", "UMT5-XXL"), ("vae", "Wan2.2's VAE"), ("audio-codec", "MMAudio's codec, converted")):
+        parser.add_argument(f"--{name}", type=Path, help=f"{what}: its file, where the checkpoint does not hold it")
     parser.add_argument("--seconds", type=float, help="length of the clip (default: the model's own)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int)
@@ -60,6 +62,7 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
 
 
 def _generate(options: argparse.Namespace) -> None:
+    from .checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC
     from .flow import Guidance
     from .generate import Pipeline
     from .media import Encoding, write_clip
@@ -69,7 +72,8 @@ def _generate(options: argparse.Namespace) -> None:
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"at least one step is needed, got --steps {options.steps}")
     started = time.perf_counter()
-    pipeline = Pipeline.load(options.checkpoint, _device(options.device))
+    files = {TEXT_ENCODER: options.text_encoder, VIDEO_CODEC: options.vae, AUDIO_CODEC: options.audio_codec}
+    pipeline = Pipeline.load(options.checkpoint, _device(options.device), files={part: file for part, file in files.items() if file})
     text = pipeline.config.sampling.text_scale if options.text_scale is None else options.text_scale
     clip = pipeline.generate(
         options.text,

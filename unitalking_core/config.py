@@ -39,8 +39,9 @@ class TransformerConfig:
     audio_kernel: int = 1
     eps: float = 1e-6
     predicts: str = "velocity"
-    """What the heads give: "velocity" (as Wan's), or "data", around the first picture where it is given, which the model turns into the
-    velocity itself (`transformer.prediction`). For tokens with about as many values as the width (nano: 192 in 192)."""
+    """What the video stream's head gives: "velocity" (as Wan's), or "data", around the first picture where it is given, which the model
+    turns into the velocity itself (`transformer.prediction`). For tokens with about as many values as the width (nano: 192 in 192); audio
+    tokens have fewer, and their head always gives the velocity."""
     rope: str = "anisotropic"
     """"anisotropic": sound stands on the video's clock and turns on the time axis alone. "index": for comparison only, audio token n stands
     at (n, n, n), as a text token would in a vision-language model: no shared clock, and the spatial axes turn too."""

@@ -66,7 +66,6 @@ def test_core_nodes_encode_and_decode(comfy: ComfyServer, codec_file: Path) -> N
     assert whole["sample_rate"] == tiled["sample_rate"] == RATE
     torch.testing.assert_close(whole["waveform"], made, **SAME)
     assert (tiled["waveform"] - whole["waveform"]).abs().max() < 1e-6
-    assert "SafetensorError" not in comfy.log
 
 
 def test_a_stereo_recording_is_mixed(comfy: ComfyServer, codec_file: Path) -> None:
@@ -107,5 +106,5 @@ def test_a_file_of_another_kind_is_named(comfy: ComfyServer, codec_file: Path) -
     save_file(raw_vae("mmaudio-44k"), wrong)
     run = comfy.queue(graph(wrong))
     assert not run.ok
-    assert "this is MMAudio's VAE of 128 mel bands; expected an audio codec made by" in run.explain()
+    assert "an audio codec made by `unitalking convert-audio-codec` is expected" in run.explain()
     assert comfy.running

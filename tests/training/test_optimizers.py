@@ -8,6 +8,7 @@ import pytest
 import torch
 from training.toy import TALK, VOICE, toy_learner
 
+from unitalking_core.training.muon import Muon
 from unitalking_core.training.optimizers import build_optimizers, learning_rate
 
 
@@ -35,3 +36,21 @@ def test_muon_takes_the_matrices_of_blocks_and_a_stage_freezes_the_rest() -> Non
     assert not learner.transformer.blocks[0].self_attn.q.weight.requires_grad
     with pytest.raises(ValueError, match="no parameter's name begins with wings"):
         build_optimizers(learner, dataclasses.replace(VOICE, trainable=("wings",)))
+
+
+def test_muon_steps_as_torchs_does() -> None:
+    torch.manual_seed(0)
+    shapes = ((24, 24), (24, 24), (48, 24), (24, 48))
+    starts, gradients = ([torch.randn(shape) for shape in shapes] for _ in range(2))
+    moved = []
+    for kind in (Muon, torch.optim.Muon):
+        parameters = [torch.nn.Parameter(start.clone()) for start in starts]
+        optimizer = kind(parameters, lr=0.02, momentum=0.95, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+        for _ in range(3):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient.clone()
+            optimizer.step()
+        moved.append([parameter.detach() - start for parameter, start in zip(parameters, starts, strict=True)])
+    for ours, theirs in zip(*moved, strict=True):  # theirs is computed in bfloat16
+        assert torch.nn.functional.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.999
+        assert ours.norm().item() == pytest.approx(theirs.norm().item(), rel=0.02)

@@ -87,3 +87,27 @@ def test_a_continuation_keeps_the_half_it_is_given(config: Path, tmp_path: Path)
     assert sheet.shape[2] == 3 * 32  # frames 0, 6 and 12 of 17; two latents of five are given, 5 frames
     assert torch.equal(sheet[0, :, :32], sheet[1, :, :32])
     assert not torch.equal(sheet[0, :, 64:], sheet[1, :, 64:])
+
+
+def test_a_warm_start_takes_what_fits(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a checkpoint with another video codec, every weight is taken but those at the picture's ends; the sound's codec goes on."""
+    main([str(config)])
+    first = checkpoint.load(tmp_path / "toy.safetensors")
+    channels = MODEL.video.channels + 1
+    monkeypatch.setitem(PRESETS, "wider", lambda: dataclasses.replace(MODEL, video=dataclasses.replace(MODEL.video, channels=channels)))
+    raw = json.loads(config.read_text()) | {
+        "model": "wider",
+        "run": str(tmp_path / "next"),
+        "warm_start": str(tmp_path / "toy.safetensors"),
+    }
+    raw["codecs"]["audio_steps"] = 0
+    raw["export"], raw["stages"][0]["steps"], raw["stages"] = str(tmp_path / "next.safetensors"), 0, raw["stages"][:1]
+    config.write_text(json.dumps(raw))
+    main([str(config)])
+    then = checkpoint.load(tmp_path / "next.safetensors")
+    assert then.config.video.channels == channels
+    for part in (checkpoint.AUDIO_CODEC, checkpoint.TEXT_ENCODER):
+        assert all(torch.equal(value, then.part(part)[name]) for name, value in first.part(part).items())
+    same = {n for n, v in first.part("transformer").items() if torch.equal(v, then.part("transformer")[n])}
+    assert {"blocks.0.ffn.0.weight", "audio.head.head.weight", "audio.patch_embedding.weight"} <= same
+    assert {"patch_embedding.weight", "head.head.weight"}.isdisjoint(same)

@@ -7,7 +7,7 @@ From the ground up: `container` (the safetensors format), `source` (one file or 
 
 from .container import CheckpointError, write_atomically
 from .detection import CONFIG_TENSOR, Found, detect, require_codec
-from .fit import check_fit, load_into, without_scales
+from .fit import check_fit, load_into, multiplied_out, without_scales
 from .unitalking import (
     AUDIO_CODEC,
     BUNDLED,
@@ -38,6 +38,7 @@ __all__ = [
     "detect",
     "load",
     "load_into",
+    "multiplied_out",
     "read_config",
     "require_codec",
     "save",

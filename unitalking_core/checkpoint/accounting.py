@@ -15,12 +15,11 @@ from torch import Tensor
 
 from ..config import ModelConfig
 from ..presets import ten_b, ten_b_16k
-from ..transformer import UniTalkingTransformer
 from .container import CheckpointError, check_numbers
 from .detection import A_WAN22, AN_OVI, identify, require, shapes_of
-from .geometry import resized
+from .geometry import resized, transformer_shapes
 from .layouts import OVI_AUDIO, is_voice, original_name, our_name
-from .quantization import SCALE, dequantized, is_description, is_extra, present_spelling, quantized_layers
+from .quantization import SCALE, dequantized, is_description, is_extra, present_spelling, quantized_layers, require_readable
 from .source import Source, open_source
 
 AUDIO = "audio."
@@ -51,7 +50,9 @@ class Donor:
         if layer not in self.layers:
             return weight
         scale = next((n for n in self.source.home if present_spelling(n) == layer + SCALE), None)
-        return dequantized(theirs, self.layers[layer], weight, None if scale is None else self.source.read(scale))
+        if scale is None:
+            raise CheckpointError(f"{self.source.path.name}: {theirs} is quantised and has no scale; use the published file")
+        return dequantized(weight, self.source.read(scale))
 
 
 class Origin(NamedTuple):
@@ -101,14 +102,14 @@ def plan(video: Path, audio: str, rate: str = "44k") -> Plan:
     dropped: dict[str, list[str]] = {}
     inputs = [video]
     if audio.startswith(FROM_OVI):
-        path = Path(audio.removeprefix(FROM_OVI))
+        path = Path(audio.removeprefix(FROM_OVI) or "no file")
         sounds, dropped = _open_ovi(path, config)
         inputs.append(path)
     elif audio == COPY:
         sounds = Donor(pictures.source, pictures.title, _without_latent(pictures.names), pictures.layers)
     elif audio != RANDOM:
         raise CheckpointError(f"the sound's stream is '{RANDOM}', '{COPY}' or '{FROM_OVI}FILE', not '{audio}'")
-    shapes = {k: tuple(v.shape) for k, v in UniTalkingTransformer(config, device="meta").state_dict().items()}
+    shapes = transformer_shapes(config)
     origins: dict[str, Origin | None] = dict.fromkeys(shapes)
     for donor, prefix in ((pictures, ""), (sounds, AUDIO)):
         if donor is not None:
@@ -179,7 +180,11 @@ def _weights(source: Source) -> list[str]:
 
 
 def _layers(source: Source) -> dict[str, dict[str, Any]]:
-    return quantized_layers(source.home.keys(), source.metadata, source.read)
+    """The quantised layers. Raises CheckpointError where there is one that cannot be multiplied out."""
+    layers = quantized_layers(source.home.keys(), source.metadata, source.read)
+    for layer, how in layers.items():
+        require_readable(f"{source.path.name}: {layer}", how)
+    return layers
 
 
 def _without_latent(names: Mapping[str, str]) -> dict[str, str]:

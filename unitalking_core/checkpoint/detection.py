@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from ..config import METADATA_KEY
@@ -97,7 +98,10 @@ def require(found: Found, wanted: Wanted, name: str) -> None:
 
 def require_codec(path: str | os.PathLike, codec: str) -> None:
     """Raises CheckpointError unless the file is the audio codec that a checkpoint's configuration names."""
-    require(detect(path), CODECS[codec], os.path.basename(path))  # noqa: PTH119  it may be a string
+    name = Path(path).name
+    if codec not in CODECS:
+        raise CheckpointError(f"{name}: the codec '{codec}' comes in no file of its own; it is a part of the checkpoint")
+    require(detect(path), CODECS[codec], name)
 
 
 class Signature(NamedTuple):
@@ -117,6 +121,10 @@ def _named(*patterns: str) -> Callable[[Shapes], bool]:
     return lambda shapes: all(any(pattern.fullmatch(name) for name in shapes) for pattern in compiled)
 
 
+def _all_in(*prefixes: str) -> Callable[[Shapes], bool]:
+    return lambda shapes: bool(shapes) and all(name.startswith(prefixes) for name in shapes)
+
+
 def _codec(mels: int) -> Callable[[Shapes], bool]:
     return lambda shapes: any(name.endswith("data_mean") and shape == (1, mels, 1) for name, shape in shapes.items())
 
@@ -134,6 +142,7 @@ SIGNATURES = (
     Signature("nava", "a NAVA model", _named(r"(backbone\.)?patch_embedding_audio\.0\.weight")),
     Signature(MMAUDIO_44K, "MMAudio's audio codec for 44.1 kHz (128 mel bands)", _codec(128)),
     Signature(MMAUDIO_16K, "MMAudio's audio codec for 16 kHz (80 mel bands)", _codec(80)),
+    Signature("mmaudio-network", "MMAudio's network, which makes latents", _has("joint_blocks.0.", "fused_blocks.0.")),
     Signature(VOCODER, "a BigVGAN vocoder", _named(r".*resblocks\.0\.activations\.0\.act\.alpha")),
     Signature("sdxl", "an SDXL checkpoint", _has("conditioner.embedders.1.")),
     Signature("sd", "a Stable Diffusion 1 or 2 checkpoint", _has("cond_stage_model.", "input_blocks.0.")),
@@ -142,8 +151,11 @@ SIGNATURES = (
     Signature("ltx", "an LTX-Video model", _named(r"adaln_single\.linear\.weight")),
     Signature("hunyuan", "a HunyuanVideo model", _named(r"txt_in\.individual_token_refiner\..*")),
     Signature("flux", "a Flux model", _named(r"double_blocks\.0\.img_attn\.qkv\.weight", r"single_blocks\.0\.linear1\.weight")),
+    Signature(
+        OTHER, "a codec or text encoder of UniTalking without its transformer", _all_in("text_encoder.", "video_codec.", "audio_codec.")
+    ),
     Signature("qwen-image", "a Qwen-Image model", _named(r"transformer_blocks\.0\.img_mod\.1\.weight")),
-    Signature(VIDEO_VAE, "Wan2.2's video VAE", _sized(r"(.*\.)?conv2\.weight", (48, 48))),
+    Signature(VIDEO_VAE, "Wan2.2's video VAE", _sized(r"(vae\.|first_stage_model\.)?conv2\.weight", (48, 48))),
     Signature(VIDEO_VAE, "Wan2.2's video VAE in diffusers' layout", _sized(r"post_quant_conv\.weight", (48, 48, 1, 1, 1))),
     Signature(VIDEO_VAE, "Wan2.1's video VAE", _named(r"decoder\.middle\.0\.residual\.0\.gamma")),
     Signature(VIDEO_VAE, "an image or video VAE", _named(r"(first_stage_model\.|vae\.)?decoder\.(conv_in|conv1)(\.conv)?\.weight")),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .container import CheckpointError
-from .quantization import READABLE, SCALE, dequantized, is_extra
+from .quantization import READABLE, SCALE, dequantized, is_extra, require_readable
 
 _FORMATS = {dtype: name for name, dtype in READABLE.items()}
 
@@ -43,21 +43,22 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], what: str, dtype: 
     With a `dtype` they are copied, so that the file may be replaced while they are in use; without one they stay memory-mapped. Scaled fp8
     weights are multiplied out, into bfloat16 where no `dtype` is told.
     """
-    state = _multiplied_out(state, dtype or torch.bfloat16)
+    state = multiplied_out(state, what, dtype or torch.bfloat16)
     check_fit(module.state_dict(), state, what)
     if dtype is not None:
         state = {k: v.to(dtype if v.is_floating_point() else v.dtype, copy=True) for k, v in state.items()}
     module.load_state_dict(state, strict=True, assign=True)
 
 
-def _multiplied_out(state: Mapping[str, Tensor], dtype: torch.dtype) -> Mapping[str, Tensor]:
+def multiplied_out(state: Mapping[str, Tensor], what: str, dtype: torch.dtype) -> Mapping[str, Tensor]:
+    """A state whose scaled fp8 weights are plain ones of this dtype, and which has no scales. Raises CheckpointError for other formats."""
     plain = dict(state)
     for key, scale in state.items():
         layer = key.removesuffix(SCALE)
         weight = state.get(f"{layer}.weight")
         if layer != key and weight is not None:
-            how = {"format": _FORMATS.get(weight.dtype, f"{weight.dtype} with a scale")}
-            plain[f"{layer}.weight"] = dequantized(layer, how, weight, scale).to(dtype)
+            require_readable(f"{what}: {layer}", {"format": _FORMATS.get(weight.dtype, weight.dtype)})
+            plain[f"{layer}.weight"] = dequantized(weight, scale).to(dtype)
             del plain[key]
             plain.pop(f"{layer}.input_scale", None)  # of activations: for a host that multiplies in fp8
     return plain

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ..config import ModelConfig
 from ..presets import ten_b, ten_b_16k
+from ..transformer import UniTalkingTransformer
 from .container import CheckpointError
 
 HEAD = 128
@@ -40,6 +41,11 @@ def resized(preset: ModelConfig, shapes: Shapes) -> ModelConfig:
         preset.transformer, layers=layers, dim=patch[0], heads=patch[0] // HEAD, ffn_dim=ffn[0], text_dim=text[1], freq_dim=freq[1]
     )
     return preset if transformer == preset.transformer else replace(preset, name=f"{layers}x{patch[0]}", transformer=transformer)
+
+
+def transformer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the transformer's weights; builds it where weights take no memory."""
+    return {name: tuple(weight.shape) for name, weight in UniTalkingTransformer(config, device="meta").state_dict().items()}
 
 
 def config_of_shapes(shapes: Shapes) -> ModelConfig:

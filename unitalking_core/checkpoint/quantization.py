@@ -69,13 +69,16 @@ def quantized_layers(names: Collection[str], metadata: Mapping[str, str], read: 
     return layers
 
 
-def dequantized(layer: str, how: Mapping[str, Any], weight: Tensor, scale: Tensor | None) -> Tensor:
-    """The layer's weight in float32. Raises CheckpointError for a format other than scaled fp8."""
-    if how.get("format") not in READABLE or scale is None or scale.numel() != 1:
-        raise CheckpointError(
-            f"{layer} is quantised as {how.get('format')}, which is not read here; use a bf16, fp16 or scaled fp8 release"
-        )
-    return weight.to(torch.float32).mul_(scale.to(torch.float32).reshape(()))
+def require_readable(layer: str, how: Mapping[str, Any]) -> None:
+    """Raises CheckpointError for a layer in a format other than scaled fp8."""
+    if how.get("format") not in READABLE:
+        form = how.get("format")
+        raise CheckpointError(f"{layer} is quantised as {form}, which is not read here; use a bf16, fp16 or scaled fp8 release")
+
+
+def dequantized(weight: Tensor, scale: Tensor) -> Tensor:
+    """Weight (out, in) in fp8, scale of one value or one for each row -> weight in float32."""
+    return weight.to(torch.float32) * scale.to(torch.float32).reshape(-1, *[1] * (weight.ndim - 1))
 
 
 def quantized(weight: Tensor) -> tuple[Tensor, Tensor]:

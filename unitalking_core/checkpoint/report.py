@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ..config import ModelConfig
 from ..presets import PRESETS
-from ..transformer import UniTalkingTransformer
 from .container import CheckpointError, check_numbers
 from .detection import CONFIG_TENSOR, UNITALKING, UNITALKING_BARE, identify, shapes_of
+from .geometry import transformer_shapes
 from .layouts import is_voice
 from .quantization import is_description, is_extra, present_spelling, quantized_layers
 from .source import Source, open_source
@@ -47,11 +47,6 @@ def describe(name: str, check: bool = False) -> str:
     return "\n".join(lines)
 
 
-def transformer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the transformer's weights; builds it where weights take no memory."""
-    return {name: tuple(weight.shape) for name, weight in UniTalkingTransformer(config, device="meta").state_dict().items()}
-
-
 def part_of(name: str) -> str:
     """The part of the transformer (one of PARTS) that a weight belongs to."""
     stream = "audio stream" if name.startswith("audio.") else "video stream"
@@ -69,9 +64,7 @@ def _model(config: ModelConfig, weights: Shapes) -> list[str]:
     lines = [f"{part:>20}: {_millions(parts[part])} in {len(parts[part]):>4} tensors" for part in (*PARTS, TRANSFORMER) if part in parts]
     named = {TEXT_ENCODER: config.text.encoder, VIDEO_CODEC: config.video.codec, AUDIO_CODEC: config.audio.codec}
     for part, codec in named.items():
-        held = (
-            f"{_millions(parts[part])} in {len(parts[part]):>4} tensors" if part in parts else "not in the file, a public model of its own"
-        )
+        held = f"{_millions(parts[part])} in {len(parts[part]):>4} tensors" if part in parts else "a file of its own"
         lines.append(f"{part.replace('_', ' '):>20}: {held} ({codec})")
     return lines
 

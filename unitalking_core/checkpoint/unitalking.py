@@ -61,7 +61,7 @@ def load(path: str | os.PathLike) -> Checkpoint:
     for key, tensor in file.mapped().items():
         if key != CONFIG_TENSOR and not is_description(key):
             part, name = split_key(present_spelling(key))
-            if tensor.is_floating_point() and tensor.numel() <= CHECKED_AT_LOAD:
+            if tensor.numel() <= CHECKED_AT_LOAD:
                 tensor = file.read(key)  # touching the map here and there would have the system read ahead at every place
                 check_numbers(file.path, key, tensor)
             parts.setdefault(part, {})[name] = tensor

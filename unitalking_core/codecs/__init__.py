@@ -16,6 +16,7 @@ from ..config import AudioConfig, ConfigError, VideoConfig
 from .audio import NanoAudioCodec
 from .mmaudio import MODES, MMAudioCodec
 from .video import NanoVideoCodec
+from .wan import Wan22VideoCodec
 
 
 class VideoCodec(Protocol):
@@ -33,7 +34,7 @@ class AudioCodec(Protocol):
     def decode(self, latent: Tensor) -> Tensor: ...
 
 
-VIDEO_CODECS: dict[str, Callable[[VideoConfig], nn.Module]] = {"nano-video": NanoVideoCodec}
+VIDEO_CODECS: dict[str, Callable[[VideoConfig], nn.Module]] = {"nano-video": NanoVideoCodec, "wan2.2-vae": Wan22VideoCodec}
 AUDIO_CODECS: dict[str, Callable[[AudioConfig], nn.Module]] = {"nano-audio": NanoAudioCodec, **dict.fromkeys(MODES, MMAudioCodec)}
 
 

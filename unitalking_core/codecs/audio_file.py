@@ -8,45 +8,47 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from ..checkpoint import AUDIO_CODEC, CheckpointError, load_into, write_atomically
+from ..checkpoint import AUDIO_CODEC, CheckpointError, load_into
+from ..checkpoint.container import open_container, writing
+from ..checkpoint.detection import identify
 from ..config import AudioConfig
 from .mmaudio import MODES, MMAudioCodec, mmaudio_config
-from .published import identify, recognise_vae, recognise_vocoder
+from .published import recognise_vae, recognise_vocoder
 
 METADATA = "audio_codec"
 FORMAT = "unitalking-audio-codec/1"
 PREFIX = f"{AUDIO_CODEC}."
 
 
-def write_audio_codec(path: Path, config: AudioConfig, state: dict[str, Tensor]) -> None:
-    """A codec's state with its configuration, atomically."""
+def write_audio_codec(path: Path, config: AudioConfig, state: Mapping[str, Tensor]) -> None:
+    """A codec's state with its configuration, atomically. Raises CheckpointError where the disk has no room for it."""
     described = {"format": FORMAT, "codec": config.codec, "options": dict(config.options)}
-    write_atomically(path, {PREFIX + key: value.contiguous() for key, value in state.items()}, {METADATA: json.dumps(described)})
+    announced = {PREFIX + key: (value.dtype, tuple(value.shape)) for key, value in state.items()}
+    with writing(path, announced, {METADATA: json.dumps(described)}) as put:
+        for key, value in state.items():
+            put(PREFIX + key, value)
 
 
 def read_audio_codec(path: str | os.PathLike) -> tuple[AudioConfig, dict[str, Tensor]]:
     """Configuration and state, memory-mapped. Raises CheckpointError that says what the file is where it is another."""
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"no such audio codec: {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = (file.metadata() or {}).get(METADATA)
-            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  the file is no mapping
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path.name} is not a readable safetensors file ({error}); convert or fetch it again") from error
-    state = {key.removeprefix(PREFIX): value for key, value in weights.items() if key.startswith(PREFIX)}
-    if not state:
-        raise CheckpointError(f"{path.name}: this is {identify(weights)}; expected an audio codec made by `unitalking convert-audio-codec`")
-    return _described(metadata, path.name) if metadata else _recognised(state, path.name), state
+    file = open_container(path)
+    names = [key for key in file.tensors if key.startswith((f"{PREFIX}vae.", f"{PREFIX}vocoder."))]
+    if not names:
+        found = identify({key: info.shape for key, info in file.tensors.items()}, file.metadata)
+        made_by = "an audio codec made by `unitalking convert-audio-codec`"
+        raise CheckpointError(f"{file.path.name}: this is {found.title}; {made_by} is expected")
+    with safe_open(file.path, framework="pt") as mapped:
+        state = {key.removeprefix(PREFIX): mapped.get_tensor(key) for key in names}
+    metadata = file.metadata.get(METADATA)
+    return _described(metadata, file.path.name) if metadata else _recognised(state, file.path.name), state
 
 
 def load_audio_codec(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..checkpoint import CheckpointError, check_fit
+from ..checkpoint.detection import identify
 from .bigvgan import BigVGAN, VocoderShape, low_pass
 from .mmaudio import MODES
 from .mmaudio_vae import EPS, MMAudioVAE
@@ -41,7 +41,7 @@ def recognise_vae(weights: Weights, name: str) -> tuple[str, int]:
     """Codec and hidden width from names and shapes alone, which must all fit. Raises CheckpointError."""
     mean, first = weights.get("data_mean"), weights.get("decoder.conv_in.weight")
     if mean is None or first is None or first.ndim != 3 or mean.ndim != 3:
-        raise CheckpointError(f"{name}: this is {identify(weights)}; expected MMAudio's VAE, such as v1-44.pth or v1-16.pth")
+        raise CheckpointError(f"{name}: this is {_title(weights)}; expected MMAudio's VAE, such as v1-44.pth or v1-16.pth")
     mels, channels, hidden = mean.shape[1], first.shape[1], first.shape[0] // 4
     codec = next((codec for codec, mode in MODES.items() if (mode.vocoder.mels, mode.channels) == (mels, channels)), None)
     if codec is None:
@@ -71,7 +71,7 @@ def recognise_vocoder(weights: Weights, name: str) -> tuple[str, int]:
     first = shapes.get("conv_pre.weight")
     if first is None:
         raise CheckpointError(
-            f"{name}: this is {identify(weights)}; expected a BigVGAN vocoder, such as bigvgan_generator.pt or best_netG.pt"
+            f"{name}: this is {_title(weights)}; expected a BigVGAN vocoder, such as bigvgan_generator.pt or best_netG.pt"
         )
     stages = sum(bool(re.fullmatch(r"ups\.\d+\.0\.weight", key)) for key in shapes)
     kernels = tuple(shapes[f"ups.{i}.0.weight"].shape[-1] for i in range(stages) if f"ups.{i}.0.weight" in shapes)
@@ -121,24 +121,9 @@ def part_of(weights: Weights, prefix: str) -> Weights:
     return inside or {key: value for key, value in weights.items() if not key.startswith(TABLES)}
 
 
-def identify(weights: Mapping[str, Any]) -> str:
+def _title(weights: Weights) -> str:
     """What a file that was not expected is, in words."""
-    keys = set(weights)
-    if "data_mean" in keys and "decoder.conv_in.weight" in keys:
-        return f"MMAudio's VAE of {weights['data_mean'].shape[1]} mel bands"
-    if any(key.startswith("audio_codec.") for key in keys):
-        return "a UniTalking file with its audio codec converted already"
-    if any(key.startswith("conv_pre.") for key in keys):
-        return "a BigVGAN vocoder"
-    if any(key.startswith("joint_blocks.") for key in keys):
-        return "MMAudio's network, which makes latents"
-    if "head.modulation" in keys:
-        return "a Wan model"
-    if any(key.startswith(("encoder.downsamples.", "decoder.upsamples.", "encoder.down_blocks.")) for key in keys):
-        return "a VAE for video"
-    if any(key.startswith(("encoder.", "decoder.")) for key in keys):
-        return "another VAE or encoder"
-    return f"some other model ({len(keys)} tensors, the first is '{min(keys, default='none')}')"
+    return identify({key: tuple(value.shape) for key, value in weights.items()}).title
 
 
 def _legacy_names(weights: Weights) -> Weights:

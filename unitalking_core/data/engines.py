@@ -24,6 +24,8 @@ from .waveforms import SAMPLE_RATE, SpeechError, resampled
 FESTIVAL_VOICES = Path("/usr/share/festival/voices/english")
 MBROLA_VOICES = Path("/usr/share/mbrola")
 ESPEAK_WORDS_PER_MINUTE = 165
+PATIENCE_SECONDS = 300
+"""An engine needs less than a second for a sentence; a machine that is short of memory may need minutes. A clip must not depend on that."""
 
 
 def read_wav(path: Path) -> np.ndarray:
@@ -42,7 +44,10 @@ def _recorded(command: list[str], given: str = "") -> np.ndarray:
     with tempfile.TemporaryDirectory(prefix="unitalking_") as folder:
         target = Path(folder) / "speech.wav"
         line = [str(target) if part == "OUT" else part for part in command]
-        done = subprocess.run(line, input=given.encode(), capture_output=True, timeout=60)
+        try:
+            done = subprocess.run(line, input=given.encode(), capture_output=True, timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise SpeechError(f"{' '.join(command)} did not finish within {PATIENCE_SECONDS} s") from error
         if done.returncode or not target.exists() or target.stat().st_size < 1000:
             raise SpeechError(f"{' '.join(command)} failed (exit {done.returncode}): {done.stderr.decode(errors='replace')[-300:]}")
         return read_wav(target)

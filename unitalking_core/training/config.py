@@ -14,6 +14,7 @@ from typing import Any
 from ..config import ConfigError, ModelConfig
 from ..presets import PRESETS
 from ..tasks import TASKS
+from .precision import PRECISIONS
 
 SCHEDULES = ("constant", "cosine", "linear", "late")
 """Of the learning rate over a stage; "late" is constant first and falls to nothing over the last part."""
@@ -35,8 +36,6 @@ class CodecConfig:
     lr: float = 1e-3
     mouth: float = 4.0
     """Extra weight of the mouth in the video codec's error, where the corpus says where it is: lips are small and quick."""
-    bf16: bool = True
-    """The video codec's convolutions under autocast: three times as fast on a CPU that knows bf16."""
     whitening: float = 0.5
     """How far channels are brought to equal variance in the model's space: 0 leaves them, 1 makes all equal."""
 
@@ -128,10 +127,14 @@ class TrainingConfig:
     codecs: CodecConfig = field(default_factory=CodecConfig)
     start: str = ""
     """A checkpoint whose weights and codecs the run begins with; without one it begins with chance."""
+    warm_start: str = ""
+    """A checkpoint of another shape: weights are taken where name and shape are those of the preset, and the sound's codec goes on from
+    its own where that is of the same build. The rest begins with chance."""
     latents: str = ""
     """A folder of latents that are ready (a store or tar shards); then nothing is encoded."""
     seed: int = 0
-    precision: str = "bf16"
+    precision: str = "auto"
+    """One of PRECISIONS of `precision`: "auto" is bf16 where the device multiplies in it by itself."""
     device: str = "auto"
     threads: int = 0
     checkpoint_activations: bool = False
@@ -152,6 +155,8 @@ class TrainingConfig:
         if self.model not in PRESETS:
             raise ConfigError(f"unknown model preset '{self.model}'; there are {', '.join(PRESETS)}")
         self.preset()
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"unknown precision '{self.precision}'; there are {', '.join(PRECISIONS)}")
         if self.device not in DEVICES:
             raise ConfigError(f"unknown device '{self.device}'; there are {', '.join(DEVICES)}")
         if any(stage.lora for stage in self.stages) and (len(self.stages) > 1 or not self.start):

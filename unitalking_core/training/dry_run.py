@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from .. import checkpoint
-from ..conditions.text import TEXT_ENCODERS, build_text_encoder
+from ..conditions.text import LEARNED, build_text_encoder
 from ..config import ModelConfig
 from ..presets import PRESETS
 from ..tasks import TASKS, Given
@@ -94,7 +94,7 @@ def _describe_stage(config: TrainingConfig, stage: Stage, model: ModelConfig, tr
             values, learned = (sum(w.values for w in found) / 1e6 for found in (here, trained))
             counts = f"{values:>11.2f} M in {len(here):>4} tensors, trained {learned:>9.2f} M in {len(trained):>4}"
             lines.append(f"    {part:<13}{counts}")
-    if model.text.encoder not in TEXT_ENCODERS:
+    if model.text.encoder not in LEARNED:
         lines.append(f"    text is encoded by '{model.text.encoder}', which is not trained and not counted")
     lines.append(f"  memory of one process of {ranks}, {rows} row{'s' * (rows > 1)} at a time, {config.precision}")
     for name in ("weights", "gradients", "optimizer", "average"):
@@ -111,7 +111,7 @@ def _describe_stage(config: TrainingConfig, stage: Stage, model: ModelConfig, tr
 def list_weights(model: ModelConfig, transformer: UniTalkingTransformer, stage: Stage) -> list[Weight]:
     """Every parameter of a run: the transformer's, a bundled text encoder's, and the stage's adapters."""
     named: list[tuple[str, torch.Tensor]] = list(transformer.named_parameters())
-    if model.text.encoder in TEXT_ENCODERS:
+    if model.text.encoder in LEARNED:
         with torch.device("meta"):
             encoder = build_text_encoder(model.text, model.transformer.text_dim)
         named += [(f"text_encoder.{name}", parameter) for name, parameter in encoder.named_parameters()]
@@ -127,7 +127,7 @@ def list_weights(model: ModelConfig, transformer: UniTalkingTransformer, stage: 
 
 def estimate_memory(model: ModelConfig, stage: Stage, weights: list[Weight], ranks: int, precision: str) -> Memory:
     """The formulas above."""
-    size = 2 if precision == "bf16" else 4
+    size = 4 if precision == "fp32" else 2
     values = sum(w.values for w in weights)
     trained = [w for w in weights if stage.trains(w.name)]
     learned = sum(w.values for w in trained)

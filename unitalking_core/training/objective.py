@@ -78,19 +78,18 @@ class Learner(nn.Module):
         v_video, v_audio = self.transformer(
             video, audio, t_video, t_audio, conditions, batch.visibility, attend=attend, run_block=self.run_block
         )
-        level = self._levels(s, torch.zeros_like(s, dtype=torch.bool))
-        parts = {"audio": (_error(v_audio, batch.audio, batch.audio_noise, batch.audio_mask, level), batch.audio_mask)}
+        parts = {"audio": (_error(v_audio, batch.audio, batch.audio_noise, batch.audio_mask), batch.audio_mask)}
         if batch.video is not None:
             assert batch.video_noise is not None and batch.video_mask is not None
             level, places = self._levels(s, batch.video_mask[:, 0] == 0), place_weights(batch, motion, mouth)
-            parts["video"] = (_error(v_video, batch.video, batch.video_noise, batch.video_mask, level, places), batch.video_mask)
+            parts["video"] = (_error(v_video, batch.video, batch.video_noise, batch.video_mask, places) * level, batch.video_mask)
         counts, weights = counts or generated([batch]), weights or {}
         means = [weights.get(name, 1.0) * error.sum() / max(1.0, counts[name]) for name, (error, _) in parts.items()]
         rows = {name: error.detach().sum(1) / mask.sum(1).clamp(min=1) for name, (error, mask) in parts.items()}
         return Losses(torch.stack(means).sum(), rows.get("video"), rows["audio"])
 
     def _levels(self, s: Tensor, first_given: Tensor) -> Tensor:
-        """Weights (B, 1) of squared velocity errors by noise level: those of models that predict data count by what the heads gave."""
+        """Weights (B, 1) of the video's squared velocity errors by noise level: where the head gives data, they count by what it gave."""
         if self.config.transformer.predicts == "velocity":
             return torch.ones_like(s[:, None])
         return loss_weight(s, torch.where(first_given, self.config.video.change, 1.0))[:, None]
@@ -135,9 +134,9 @@ def place_weights(batch: Batch, motion: float, mouth: float) -> Tensor:
     return (weight / weight.mean((1, 2), keepdim=True))[:, None, None]
 
 
-def _error(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor, level: Tensor, places: Tensor | None = None) -> Tensor:
-    """Squared errors per latent or token, 0 where given (B, L); `level` weighs rows (B, 1), `places` a picture's (B, 1, 1, h, w)."""
+def _error(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor, places: Tensor | None = None) -> Tensor:
+    """Squared errors per latent or token, 0 where given (B, L); `places` weighs those of a picture (B, 1, 1, h, w)."""
     error = (velocity.float() - target(data, noise)).square()
     if places is not None:
         error = error * places
-    return error.transpose(1, 2).flatten(2).mean(2) * mask * level
+    return error.transpose(1, 2).flatten(2).mean(2) * mask

@@ -29,11 +29,11 @@ def build_optimizers(model: nn.Module, stage: Stage) -> list[torch.optim.Optimiz
         raise ValueError(f"stage {stage.name}: no parameter's name begins with {', '.join(stage.trainable)}")
     optimizers: list[torch.optim.Optimizer] = []
     if matrices:
-        if not hasattr(torch.optim, "Muon"):
-            raise ConfigError(f"torch {torch.__version__} has no Muon; update torch, or set the stage's optimizer to 'adamw'")
-        optimizers.append(
-            torch.optim.Muon(matrices, lr=stage.lr, momentum=0.95, weight_decay=stage.weight_decay, adjust_lr_fn="match_rms_adamw")
-        )
+        try:
+            from .muon import Muon
+        except AttributeError as error:
+            raise ConfigError(f"torch {torch.__version__} has no Muon; update torch, or set the stage's optimizer to 'adamw'") from error
+        optimizers.append(Muon(matrices, lr=stage.lr, momentum=0.95, weight_decay=stage.weight_decay, adjust_lr_fn="match_rms_adamw"))
     if rest:
         optimizers.append(torch.optim.AdamW(rest, lr=stage.lr, betas=stage.betas, weight_decay=stage.weight_decay, fused=True))
     return optimizers

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..codecs import AUDIO_CODECS, VIDEO_CODECS, NanoAudioCodec, NanoVideoCodec
-from ..conditions.text import TEXT_ENCODERS, build_text_encoder
+from ..conditions.text import LEARNED, build_text_encoder
 from ..config import AudioConfig, ConfigError, ModelConfig, VideoConfig
 from ..generate import Pipeline
 from ..tasks import TASKS, Given
@@ -44,7 +44,7 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
     if config.threads:
         torch.set_num_threads(config.threads)
     model = _model(config)
-    if model.text.encoder not in TEXT_ENCODERS:
+    if model.text.encoder not in LEARNED:
         raise ConfigError(f"training cannot encode text with '{model.text.encoder}' yet; `--dry-run` shows what the run would need")
     if config.latents:
         parts = checkpoint.load(config.start).parts if config.start else {}
@@ -161,9 +161,19 @@ def _audio_codec(config: TrainingConfig) -> tuple[NanoAudioCodec, AudioConfig]:
         read_voice(corpus, voice) for voice in sorted({i.voice_file for i in items})
     ]
     logger.info("audio codec: %d recordings", len(sounds))
-    codec, audio = fit_audio_codec(model.audio, sounds, config.codecs, config.seed, logger.info)
+    codec, audio = fit_audio_codec(model.audio, sounds, config.codecs, config.seed, logger.info, _earlier_audio_codec(config, model.audio))
     checkpoint.save(path, dataclasses.replace(model, audio=audio), {checkpoint.AUDIO_CODEC: codec.state_dict()})
     return codec, audio
+
+
+def _earlier_audio_codec(config: TrainingConfig, audio: AudioConfig) -> tuple[AudioConfig, dict[str, Tensor]] | None:
+    """The sound's codec of the checkpoint that the run is warmed with, where it is of the same build."""
+    if not config.warm_start:
+        return None
+    file = checkpoint.load(config.warm_start)
+    earlier = file.config.audio
+    same = (earlier.codec, earlier.channels, dict(earlier.options)) == (audio.codec, audio.channels, dict(audio.options))
+    return (earlier, file.part(checkpoint.AUDIO_CODEC)) if same and checkpoint.AUDIO_CODEC in file.parts else None
 
 
 def _video_codec(config: TrainingConfig) -> tuple[NanoVideoCodec, VideoConfig]:

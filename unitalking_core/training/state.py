@@ -64,6 +64,20 @@ def load_start(path: str, learner: Learner) -> None:
         checkpoint.load_into(module, file.part(part), part.replace("_", " "), torch.float32)
 
 
+def load_warm_start(path: str, learner: Learner) -> str:
+    """Give the learner what fits of a checkpoint, by name and shape; says what does not. Raises CheckpointError when the file is none."""
+    file, left_out = checkpoint.load(path), []
+    for part, module in ((checkpoint.TRANSFORMER, learner.transformer), (checkpoint.TEXT_ENCODER, learner.text_encoder)):
+        theirs = checkpoint.multiplied_out(file.part(part), part.replace("_", " "), torch.float32)
+        own = dict(module.named_parameters())
+        for name, parameter in own.items():
+            if name in theirs and theirs[name].shape == parameter.shape:
+                parameter.data.copy_(theirs[name])
+            else:
+                left_out.append(f"{part}.{name}")
+    return f"{len(left_out)} parameters begin with chance: {', '.join(left_out)}" if left_out else "all parameters are taken"
+
+
 def load_optimizers(path: Path, optimizers: Sequence[torch.optim.Optimizer]) -> None:
     """Fill the optimisers' states; they must have been made for the same parameters."""
     with safe_open(path, framework="pt") as file:

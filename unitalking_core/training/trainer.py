@@ -25,8 +25,9 @@ from .latents import Latents
 from .lora import add_adapters
 from .objective import Learner, Losses, checkpointed, generated
 from .optimizers import build_optimizers, learning_rate
+from .precision import resolve
 from .progress import open_progress
-from .state import load_optimizers, load_start, load_state, read_position, save_state
+from .state import load_optimizers, load_start, load_state, load_warm_start, read_position, save_state
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class Trainer:
         self.learner = Learner(model)
         if config.start:
             load_start(config.start, self.learner)
+        if config.warm_start:
+            logger.info("warm start from %s: %s", config.warm_start, load_warm_start(config.warm_start, self.learner))
         for stage in config.stages:
             if stage.lora is not None:
                 add_adapters(self.learner, stage.lora)
@@ -62,7 +65,7 @@ class Trainer:
         self.rank, self.ranks = distributed.processes()
         if self.ranks > 1:
             distributed.check(config)
-            distributed.shard(self.learner, self.accelerator.device, config.precision)
+            distributed.shard(self.learner, self.accelerator.device, resolve(config.precision, self.accelerator.device))
         else:
             self.learner.to(self.accelerator.device)
         self.average = {name: p.detach().clone() for name, p in self.learner.named_parameters()}
@@ -177,7 +180,9 @@ def uses_cpu(config: TrainingConfig) -> bool:
 
 def _accelerator(config: TrainingConfig) -> Accelerator:
     """On the device of the configuration; by itself CUDA, where it is there. Raises ConfigError for a device that is not."""
-    accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no", cpu=uses_cpu(config))
+    expected = "cpu" if uses_cpu(config) else "cuda" if config.device == "auto" else config.device
+    mixed = "bf16" if resolve(config.precision, torch.device(expected)) == "bf16" else "no"
+    accelerator = Accelerator(mixed_precision=mixed, cpu=uses_cpu(config))
     if config.device not in ("auto", accelerator.device.type):
         raise ConfigError(f"this machine has no device '{config.device}' for training; it has {accelerator.device.type}")
     return accelerator

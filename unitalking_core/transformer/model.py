@@ -126,7 +126,7 @@ class UniTalkingTransformer(Stream):
         grid = stream.grid(F.pad(latent, padding).shape)
         if math.prod(grid) % t.shape[1]:
             raise ValueError(f"{t.shape[1]} timesteps do not divide {math.prod(grid)} tokens into equal groups")
-        around = None if self.config.predicts == "velocity" else self._around(stream, latent, t, grid)
+        around = self._around(stream, latent, t, grid) if self.config.predicts == "data" and stream is self else None
         seen = latent if around is None else normalise(latent, *around)
         x = stream.embed(F.pad(seen, padding))
         e, projected = stream.embed_time(t, x.dtype)
@@ -137,7 +137,7 @@ class UniTalkingTransformer(Stream):
         level = (t / 1000).repeat_interleave(math.prod(grid) // t.shape[1], dim=1).unflatten(1, grid)
         for axis, cells in enumerate(stream.patch or ()):
             level = level.repeat_interleave(cells, dim=1 + axis)
-        first_given = (t[:, 0] == 0) & (t.shape[1] > 1) & (stream is self)
+        first_given = (t[:, 0] == 0) & (t.shape[1] > 1)
         return level[_cropped(latent)].unsqueeze(1), guess(latent, first_given, self.change)
 
     def _leave(self, stream: Stream, tokens: Tensor, state: StreamState) -> Tensor:

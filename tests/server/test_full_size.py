@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from scripts.comfy_client import Prompt
+from tests.reference import GOLDEN
 from tests.server.graphs import largest_difference, latent_of, sampled
 from tests.server.harness import ComfyServer
 from tests.server.scaled import LAYERS, write_scaled, write_scaled_fp8
@@ -182,3 +183,12 @@ def test_without_sound_it_is_the_hosts_own_wan(studio: ComfyServer) -> None:
         assert distances["alone"] < 1e-5, times
         assert distances["apart"] < 1e-5, times
         assert distances["joint"] > 1e-2, "sound that is seen changes the picture"
+
+
+@pytest.mark.parametrize(("model", "published"), [("umt5-xxl", "umt5_xxl_encoder.host_hf_layout"), ("wan2.2-vae", "wan2.2_vae")])
+def test_the_hosts_loaders_take_the_published_files(studio: ComfyServer, model: str, published: str) -> None:
+    """Key for key: what the host builds for UMT5-XXL and Wan2.2's VAE is what their files hold."""
+    run = studio.queue({"1": {"class_type": "ProbeHostModels", "inputs": {"name": "host_models"}}})
+    assert run.ok, run.explain()
+    built = json.loads((studio.base / "output" / "host_models.json").read_text())[model]
+    assert built == json.loads((GOLDEN / "manifests.json").read_text())[published]

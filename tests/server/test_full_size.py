@@ -152,10 +152,13 @@ def test_saved_by_a_core_node_it_gives_the_same(eighth: ComfyServer, name: str) 
     assert max(largest_difference(latent_of(eighth, job(f"{name}_saved")), before)) < 1e-5
 
 
-@pytest.mark.parametrize("name", ["bf16", "fp8_scaled", "q8_0"])
-def test_loaded_partially_it_gives_the_same(eighth: ComfyServer, own_lora: str, name: str) -> None:
-    """As on a card that is too small: every layer's weights are brought when it is computed, and its LoRA is applied there."""
-    for lora, closeness in ((False, 1e-5), (True, 2e-2)):
+@pytest.mark.parametrize(("name", "rounding"), [("bf16", 2e-2), ("fp8_scaled", 0.1), ("q8_0", 2e-2)])
+def test_loaded_partially_it_gives_the_same(eighth: ComfyServer, own_lora: str, name: str, rounding: float) -> None:
+    """As on a card that is too small: every layer's weights are brought when it is computed, and its LoRA is applied there.
+
+    Loaded whole, the host rounds the weights that a LoRA has changed to their stored type again.
+    """
+    for lora, closeness in ((False, 1e-5), (True, rounding)):
         prompt = with_lora(job(name), own_lora) if lora else job(name)
         probe = {"class_type": "ProbePartialLoad", "inputs": {"model": ["20" if lora else "1", 0], "name": f"partial {name}"}}
         run = eighth.queue({key: prompt[key] for key in ("1", "20") if key in prompt} | {"91": probe})

@@ -13,14 +13,12 @@ from torch import Tensor
 
 from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import Checkpoint
-from ..unitalking_core.codecs import build_audio_codec
 from ..unitalking_core.codecs.audio_file import PREFIX
 from ..unitalking_core.codecs.audio_file import load_audio_codec as read
-from ..unitalking_core.codecs.mmaudio import MODES, TOKENS_PER_CHUNK, MMAudioCodec
+from ..unitalking_core.codecs.mmaudio import TOKENS_PER_CHUNK, MMAudioCodec
 from ..unitalking_core.config import AudioConfig, ModelConfig
 from ..unitalking_core.presets import PRESETS
-from .codecs import AudioVAE, load_bundled
-from .files import BUNDLED, part_path
+from .codecs import AudioVAE
 
 VALUES_PER_TOKEN = 40_000
 VALUES_PER_SAMPLE = 480
@@ -59,17 +57,12 @@ class ManagedAudioVAE(AudioVAE):
         return {PREFIX + key: value for key, value in super().get_sd().items()}
 
 
-def load_audio_vae(checkpoint: Checkpoint, choice: str) -> AudioVAE:
-    """The codec of sound: bundled in a checkpoint, or a file of the folder of audio codecs. Raises CheckpointError."""
-    config = checkpoint.config
-    if choice != BUNDLED:
-        return load_audio_codec(part_path(checkpoints.AUDIO_CODEC, choice), config)
-    if config.audio.codec not in MODES:
-        return AudioVAE(load_bundled(build_audio_codec(config.audio), checkpoint, checkpoints.AUDIO_CODEC), config)
+def bundled_audio_codec(checkpoint: Checkpoint) -> ManagedAudioVAE:
+    """The codec bundled in a checkpoint. Raises CheckpointError."""
     with torch.device("meta"):
-        codec = _with_host_layers(config.audio)
+        codec = _with_host_layers(checkpoint.config.audio)
     checkpoints.load_into(codec, checkpoint.part(checkpoints.AUDIO_CODEC), f"audio codec of {checkpoint.path.name}")
-    return ManagedAudioVAE(codec, config)
+    return ManagedAudioVAE(codec, checkpoint.config)
 
 
 def load_audio_codec(path: str | os.PathLike, model: ModelConfig | None = None) -> ManagedAudioVAE:

@@ -1,6 +1,6 @@
-"""Codecs as VAE objects of the host: core VAEEncode, VAEDecode, VAEEncodeAudio and VAEDecodeAudio work on them.
+"""The codecs as VAE objects of the host: core VAEEncode, VAEDecode, VAEEncodeAudio and VAEDecodeAudio work on them.
 
-Wan2.2's video VAE is the host's own; the codecs that a checkpoint bundles are wrapped here, MMAudio's in `audio_codec`.
+Those bundled in a checkpoint are here, MMAudio's in `audio_codec`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import Checkpoint
-from ..unitalking_core.codecs import build_video_codec
+from ..unitalking_core.codecs import build_audio_codec, build_video_codec
 from ..unitalking_core.config import ModelConfig
 
 
@@ -124,10 +124,15 @@ def require_video_vae(vae: Any, channels: int) -> Any:
 def bundled_video_vae(checkpoint: Checkpoint) -> VideoVAE:
     """The video codec bundled in a checkpoint. Raises CheckpointError."""
     config = checkpoint.config
-    return VideoVAE(load_bundled(build_video_codec(config.video), checkpoint, checkpoints.VIDEO_CODEC), config)
+    return VideoVAE(_load(build_video_codec(config.video), checkpoint, checkpoints.VIDEO_CODEC), config)
 
 
-def load_bundled(codec: Any, checkpoint: Checkpoint, part: str) -> Any:
-    """A codec with the weights that a checkpoint has for it. Raises CheckpointError."""
+def bundled_audio_vae(checkpoint: Checkpoint) -> AudioVAE:
+    """The audio codec bundled in a checkpoint. Raises CheckpointError."""
+    config = checkpoint.config
+    return AudioVAE(_load(build_audio_codec(config.audio), checkpoint, checkpoints.AUDIO_CODEC), config)
+
+
+def _load(codec: Any, checkpoint: Checkpoint, part: str) -> Any:
     checkpoints.load_into(codec, checkpoint.part(part), f"{part.replace('_', ' ')} of {checkpoint.path.name}", torch.float32)
     return codec

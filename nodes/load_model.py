@@ -9,10 +9,9 @@ from comfy_api.latest import io
 
 from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC
-from .audio_codec import load_audio_vae
 from .files import BUNDLED, CHECKPOINTS, FOLDERS, NANO, checkpoint_names, checkpoint_path, choices
 from .loading import WEIGHT_DTYPES, patcher_of, read, with_bundled_parts
-from .parts import load_text_encoder, load_video_vae, require_right_choices
+from .parts import load_audio_vae, load_text_encoder, load_video_vae, require_right_choices
 
 
 def _part(name: str, part: str, tooltip: str) -> io.Combo.Input:

@@ -1,4 +1,4 @@
-"""Text encoder and video VAE of a model, bundled in its checkpoint or through the host's own loaders, and whether what was chosen fits."""
+"""Text encoder and codecs of a model, bundled in its checkpoint or in files of their own, and whether what was chosen fits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import comfy.sd
 from nodes import CLIPLoader, VAELoader
 
 from ..unitalking_core import checkpoint as checkpoints
-from ..unitalking_core.checkpoint import TEXT_ENCODER, VIDEO_CODEC, Checkpoint, CheckpointError
-from .codecs import bundled_video_vae
+from ..unitalking_core.checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC, Checkpoint, CheckpointError
+from .audio_codec import bundled_audio_codec, load_audio_codec
+from .codecs import AudioVAE, bundled_audio_vae, bundled_video_vae
 from .files import BUNDLED, CHECKPOINTS, PUBLISHED, folder_of, named_parts, part_path
 from .loading import described
 from .text import bundled_text_encoder
@@ -65,3 +66,11 @@ def load_video_vae(checkpoint: Checkpoint, choice: str) -> Any:
         return vae
     [vae] = VAELoader().load_vae(choice)
     return vae
+
+
+def load_audio_vae(checkpoint: Checkpoint, choice: str) -> AudioVAE:
+    """A file that `unitalking convert-audio-codec` wrote, or the checkpoint's own. Raises CheckpointError."""
+    if choice == BUNDLED:
+        public = checkpoint.config.audio.codec in PUBLISHED
+        return bundled_audio_codec(checkpoint) if public else bundled_audio_vae(checkpoint)
+    return load_audio_codec(part_path(AUDIO_CODEC, choice), checkpoint.config)

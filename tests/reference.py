@@ -20,7 +20,7 @@ def golden(name: str) -> dict[str, Tensor]:
 
 def manifest(name: str) -> dict[str, Tensor]:
     """Names and shapes of a published file, as tensors on the meta device."""
-    shapes = json.loads((GOLDEN / "manifests.json").read_text())[name]
+    shapes = json.loads((GOLDEN / "codecs.json").read_text())[name]
     return {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
 
 

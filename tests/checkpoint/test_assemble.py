@@ -214,6 +214,7 @@ print(peak_memory() - before, out.stat().st_size)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the system does not tell the peak")
 def test_memory_stays_near_one_weight(tmp_path: Path) -> None:
     """A model of 0.65 GB from one of 0.29 GB: what is added to the interpreter's memory is a few of its largest weights."""

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tests.codecs.published_weights import CHANNELS, HIDDEN, raw_vae, raw_vocoder
+from tests.codecs.published_weights import CHANNELS, HIDDEN, empty_vae, raw_vae, raw_vocoder
 from unitalking_core.checkpoint import CheckpointError
 from unitalking_core.cli import main
 from unitalking_core.codecs import build_audio_codec
@@ -56,12 +56,11 @@ def pair(folder: Path, codec: str = "mmaudio-44k") -> tuple[Path, Path]:
 
 @pytest.mark.parametrize(("file", "codec", "hidden"), [("mmaudio_vae_44k", "mmaudio-44k", 512), ("mmaudio_vae_16k", "mmaudio-16k", 384)])
 def test_every_key_of_the_published_vaes(file: str, codec: str, hidden: int) -> None:
-    """Nothing missing, nothing left over, every shape: `recognise_vae` compares with the module."""
+    """Nothing missing, nothing left over, every shape."""
     published = manifest(file)
     assert recognise_vae(published, file) == (codec, hidden)
-    with torch.device("meta"):
-        ours = build_audio_codec(mmaudio_config(codec, 512, 1536)).vae if codec == "mmaudio-44k" else None
-    assert ours is None or set(ours.state_dict()) == set(published)
+    wanted = empty_vae(codec, hidden).state_dict()
+    assert {key: value.shape for key, value in published.items()} == {key: value.shape for key, value in wanted.items()}
 
 
 @pytest.mark.parametrize("layout", ["", ".folded"])

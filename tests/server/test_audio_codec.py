@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import av
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from scripts.comfy_client import Prompt
-from tests.codecs.published_weights import raw_vae, raw_vocoder
-from tests.server.graphs import write_wave
+from tests.codecs.published_weights import HIDDEN, raw_vae, raw_vocoder
+from tests.server.graphs import main_job, write_wave
 from tests.server.harness import ComfyServer
+from tests.server.scaled import scaled_config, scaled_parts
+from unitalking_core import checkpoint as checkpoints
 from unitalking_core.codecs.audio_file import load_audio_codec
 from unitalking_core.codecs.convert import DTYPES, convert
+from unitalking_core.codecs.mmaudio import mmaudio_config
 
 RATE, SAMPLES = 44100, 60 * 1024
 SAME = {"atol": 1e-5, "rtol": 1e-4}
@@ -108,3 +113,24 @@ def test_a_file_of_another_kind_is_named(comfy: ComfyServer, codec_file: Path) -
     assert not run.ok
     assert "an audio codec made by `unitalking convert-audio-codec` is expected" in run.explain()
     assert comfy.running
+
+
+def test_a_model_speaks_through_its_codec(studio: ComfyServer, codec_file: Path) -> None:
+    """The main job on a model that names MMAudio's codec: the reference voice in, 44.1 kHz sound out."""
+    config = replace(scaled_config(), name="10b-codec", audio=mmaudio_config("mmaudio-44k", HIDDEN, 64))
+    parts = scaled_parts(config)
+    del parts[checkpoints.AUDIO_CODEC]
+    checkpoints.save(studio.base / "models" / "unitalking" / "speaks.safetensors", config, parts)
+    folder = studio.base / "models" / "audio_codecs"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mmaudio_44k.safetensors").write_bytes(codec_file.read_bytes())
+
+    prompt = main_job()
+    prompt["1"]["inputs"] |= {"checkpoint": "speaks.safetensors", "audio_codec": "mmaudio_44k.safetensors"}
+    prompt["8"]["inputs"]["steps"] = 2
+    run = studio.queue(prompt)
+    assert run.ok, run.explain()
+    with av.open(str(studio.files(run)[0])) as clip:
+        assert clip.streams.audio[0].rate == 44100
+        samples = sum(frame.samples for frame in clip.decode(audio=0))
+    assert abs(samples - round(13 / 24 * 44100)) <= 1024

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..config import ModelConfig
 from ..tasks import JOINT, Visibility
-from .attention import ConditionKV, joint_attention
+from .attention import QKV, ConditionKV, joint_attention
 from .operations import Attend, Operations
 from .operations import attend as plain_attend
 from .prediction import Guess, guess, normalise, to_velocity
@@ -194,7 +194,7 @@ class UniTalkingTransformer(Stream):
 
         A function of its own, so that q, k and v are gone when the feed-forward layers need the most memory.
         """
-        qkv = [block.self_attn.qkv(modulate(block.norm1(x), m[0], m[1]), rope) for block, x, m, rope, _ in streams]
+        qkv: list[QKV] = [block.self_attn.qkv(modulate(block.norm1(x), m[0], m[1]), rope) for block, x, m, rope, _ in streams]
         heads = self.config.heads
         attended = joint_attention(qkv[0], qkv[1], heads, attend, visibility) if len(qkv) == 2 else (attend(*qkv[0], heads),)
         return [block.self_attn.o(rows) for (block, *_), rows in zip(streams, attended, strict=True)]

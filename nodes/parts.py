@@ -1,4 +1,4 @@
-"""The text encoder and codecs of a model: bundled in its checkpoint, or public models in files of their own, through the host's loaders."""
+"""Text encoder and codecs of a model, bundled in its checkpoint or in files of their own, and whether what was chosen fits."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def load_video_vae(checkpoint: Checkpoint, choice: str) -> Any:
     if checkpoint.config.video.codec not in PUBLISHED:
         return bundled_video_vae(checkpoint)
     if choice == BUNDLED:
-        return comfy.sd.VAE(sd=dict(checkpoint.part(VIDEO_CODEC)))
+        vae = comfy.sd.VAE(sd=dict(checkpoint.part(VIDEO_CODEC)))
+        vae.throw_exception_if_invalid()
+        return vae
     [vae] = VAELoader().load_vae(choice)
     return vae
 

@@ -11,7 +11,9 @@ import torch
 from reference import golden
 from tiny import tiny_config, tiny_model
 
+from unitalking_core import checkpoint as checkpoints
 from unitalking_core.checkpoint import TRANSFORMER, Checkpoint, CheckpointError, ggml, gguf
+from unitalking_core.cli import main
 
 
 @pytest.mark.parametrize("kind", ggml.KINDS)
@@ -86,3 +88,13 @@ def test_what_cannot_be_packed_is_said_and_leaves_nothing(tmp_path: Path) -> Non
     with pytest.raises(CheckpointError, match="quantised already"):
         gguf.save(tmp_path / "a.gguf", replace(source, quantization={"blocks.0.self_attn.q": {"format": "float8_e4m3fn"}}), "q8_0")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_makes_a_file_that_loads(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    source = checkpoint(tmp_path)
+    checkpoints.save(source.path, source.config, source.parts)
+    assert main(["convert-gguf", str(source.path), "--kind", "q4_0", "--out", str(tmp_path / "tiny.gguf")]) == 0
+    assert "GB before" in capsys.readouterr().out
+    assert gguf.load(tmp_path / "tiny.gguf").config == source.config
+    assert main(["convert-gguf", str(tmp_path / "none.safetensors"), "--out", str(tmp_path / "b.gguf")]) != 0
+    assert "none.safetensors" in capsys.readouterr().err

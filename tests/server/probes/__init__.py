@@ -10,6 +10,7 @@ from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import save_file
 
 from .audio import ProbeAudio, ProbeAudioCodec
+from .host_models import ProbeHostModels
 from .memory import ProbeMemory
 from .output import output
 from .partial import ProbePartialLoad
@@ -61,7 +62,7 @@ class ProbeModel(io.ComfyNode):
 
 class Probes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [ProbeLatent, ProbeModel, ProbeWan, ProbeMemory, ProbePartialLoad, ProbeAudioCodec, ProbeAudio]
+        return [ProbeLatent, ProbeModel, ProbeWan, ProbeMemory, ProbePartialLoad, ProbeAudioCodec, ProbeAudio, ProbeHostModels]
 
 
 async def comfy_entrypoint() -> Probes:

@@ -83,7 +83,8 @@ def describe(config: TrainingConfig, ranks: int) -> str:
 
 def _describe_stage(config: TrainingConfig, stage: Stage, model: ModelConfig, transformer: UniTalkingTransformer, ranks: int) -> list[str]:
     weights = list_weights(model, transformer, stage)
-    memory = estimate_memory(model, stage, weights, ranks, config.precision)
+    precision = "fp32" if config.precision == "fp32" else "bf16"  # "auto" is bf16 on whatever is worth a plan
+    memory = estimate_memory(model, stage, weights, ranks, precision)
     rows = rows_of_one(stage, ranks)
     lines = [f"stage {stage.name}: {stage.steps} steps of {stage.accumulate} x {stage.batch} clips, {stage.optimizer}, lr {stage.lr:g}"]
     lines += [f"  tasks {', '.join(f'{name} {weight:g}' for name, weight in stage.tasks.items())}", "  parameters"]
@@ -96,7 +97,7 @@ def _describe_stage(config: TrainingConfig, stage: Stage, model: ModelConfig, tr
             lines.append(f"    {part:<13}{counts}")
     if model.text.encoder not in LEARNED:
         lines.append(f"    text is encoded by '{model.text.encoder}', which is not trained and not counted")
-    lines.append(f"  memory of one process of {ranks}, {rows} row{'s' * (rows > 1)} at a time, {config.precision}")
+    lines.append(f"  memory of one process of {ranks}, {rows} row{'s' * (rows > 1)} at a time, {precision}")
     for name in ("weights", "gradients", "optimizer", "average"):
         lines.append(f"    {name:<13}{getattr(memory, name) / GIB:>8.2f} GiB")
     lines.append(f"    {'kept':<13}{memory.kept / GIB:>8.2f} GiB")
@@ -127,7 +128,7 @@ def list_weights(model: ModelConfig, transformer: UniTalkingTransformer, stage: 
 
 def estimate_memory(model: ModelConfig, stage: Stage, weights: list[Weight], ranks: int, precision: str) -> Memory:
     """The formulas above."""
-    size = 4 if precision == "fp32" else 2
+    size = 2 if precision == "bf16" else 4
     values = sum(w.values for w in weights)
     trained = [w for w in weights if stage.trains(w.name)]
     learned = sum(w.values for w in trained)

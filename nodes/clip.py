@@ -1,4 +1,4 @@
-"""EncodePortrait and UniTalkingEmptyClip: the LATENT that a run starts from."""
+"""EncodePortrait, UniTalkingEmptyClip and UniTalkingEmptySpeech: the LATENT that a run starts from."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..unitalking_core.conditions.portrait import FITS, PortraitError, fit_portrait, snap_size
+from ..unitalking_core.conditions.portrait import FITS, Box, Fit, PortraitError, box_of, face_of, fit_portrait, frame_size, snap_size
 from ..unitalking_core.config import ModelConfig
 from .codecs import require_video_vae
-from .latents import clip_latent, model_config
+from .latents import clip_latent, model_config, speech_latent
 from .report import say
 
 LONGEST_SECONDS = 60.0
@@ -18,27 +18,34 @@ LONGEST_SECONDS = 60.0
 
 def _length_and_size() -> list[io.Input]:
     """The inputs both nodes share, in the same order."""
-    return [
-        io.Float.Input(
-            "seconds",
-            default=2.0,
-            min=0.2,
-            max=LONGEST_SECONDS,
-            step=0.1,
-            tooltip="Length of the clip. Lengths go in steps of a few frames; the node says what it became. nano was trained on 2 s.",
-        ),
-        _side("width"),
-        _side("height"),
-    ]
+    return [_length(), _side("width"), _side("height")]
+
+
+def _length() -> io.Float.Input:
+    return io.Float.Input(
+        "seconds",
+        default=2.0,
+        min=0.2,
+        max=LONGEST_SECONDS,
+        step=0.1,
+        tooltip="Length of the clip. Lengths go in steps of a few frames; the node says what it became. nano was trained on 2 s.",
+    )
 
 
 def _side(name: str) -> io.Int.Input:
-    tooltip = "Pixels; 0 takes the size the model was trained on."
+    tooltip = "Pixels; 0 takes the size the model was trained on (or that size turned, if the picture lies or stands the other way)."
     return io.Int.Input(name, default=0, min=0, max=4096, step=32, advanced=True, tooltip=tooltip)
 
 
 def _size(config: ModelConfig, width: int, height: int) -> tuple[int, int]:
     return snap_size(width or config.video.width, height or config.video.height, config.size_step)
+
+
+def _size_for(config: ModelConfig, picture: tuple[int, int], width: int, height: int, fit: Fit) -> tuple[int, int]:
+    """The clip's size for a picture (width, height): what is asked for; where nothing is, near the trained size, as the fit says."""
+    if (width or height) and fit != "contain":
+        return _size(config, width, height)
+    return frame_size(picture, (width or config.video.width, height or config.video.height), config.size_step, fit)
 
 
 class EncodePortrait(io.ComfyNode):
@@ -60,7 +67,18 @@ class EncodePortrait(io.ComfyNode):
                     options=list(FITS),
                     default="crop",
                     advanced=True,
-                    tooltip="crop fills the frame and cuts what sticks out; pad shows the whole picture on grey.",
+                    tooltip="crop fills the frame and cuts what sticks out; pad shows the whole picture on grey; contain gives the clip "
+                    "the picture's own shape, with about as many pixels.",
+                ),
+                io.BoundingBox.Input(
+                    "face",
+                    optional=True,
+                    force_input=True,
+                    tooltip="Where the face is, from core's MediaPipe Face Landmarker or another detector: a crop is laid around it.",
+                ),
+                io.Mask.Input("face_mask", optional=True, tooltip="The same, drawn by hand (Mask Editor) or by a segmentation node."),
+                io.Int.Input(
+                    "picture", default=0, min=0, max=9999, optional=True, advanced=True, tooltip="Which picture of a batch; 0 is the first."
                 ),
             ],
             outputs=[io.Latent.Output(display_name="latent")],
@@ -68,17 +86,43 @@ class EncodePortrait(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: Any, vae: Any, image: Tensor, seconds: float, width: int, height: int, fit: str) -> io.NodeOutput:
+    def execute(
+        cls,
+        model: Any,
+        vae: Any,
+        image: Tensor,
+        seconds: float,
+        width: int,
+        height: int,
+        fit: Fit,
+        face: Any = None,
+        face_mask: Tensor | None = None,
+        picture: int = 0,
+    ) -> io.NodeOutput:
         config = model_config(model)
         require_video_vae(vae, config.video.channels)
-        if image.shape[0] != 1:
-            raise PortraitError(f"one portrait is needed, {image.shape[0]} pictures came in; pick one with Get Image or Mask From Batch")
+        if picture >= len(image):
+            raise PortraitError(f"picture {picture} was asked for, {len(image)} came in; the first one has the number 0")
+        chosen = image[picture]
+        where = face_of(face, picture) or _marked(face_mask, chosen, picture)
         clip = config.timeline.clip(seconds)
-        size = _size(config, width, height)
-        picture, report = fit_portrait(image[0], *size, fit)
-        first = vae.encode(picture[None])
-        say(cls, f"{report}\n{clip.describe(seconds)}")
-        return io.NodeOutput(clip_latent(config, clip, *size, first_frame=first))
+        size = _size_for(config, (chosen.shape[1], chosen.shape[0]), width, height, fit)
+        fitted, report = fit_portrait(chosen, *size, fit, where)
+        first = vae.encode(fitted[None])
+        if len(image) > 1:
+            report += f", number {picture} of {len(image)} pictures"
+        out = clip_latent(config, clip, *size, first_frame=first)
+        return io.NodeOutput(out, ui=say(cls, f"{report}\n{clip.describe(seconds)}"))
+
+
+def _marked(mask: Tensor | None, picture: Tensor, index: int) -> Box | None:
+    """What the mask of this picture marks, in the picture's pixels: LoadImage gives an empty mask of another size where there is none."""
+    if mask is None:
+        return None
+    mask = mask.reshape(-1, *mask.shape[-2:])
+    mask = mask[min(index, len(mask) - 1)]
+    box, (y, x) = box_of(mask), (picture.shape[i] / mask.shape[i] for i in (0, 1))
+    return None if box is None else (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
 
 
 class UniTalkingEmptyClip(io.ComfyNode):
@@ -103,5 +147,28 @@ class UniTalkingEmptyClip(io.ComfyNode):
         config = model_config(model)
         clip = config.timeline.clip(seconds)
         size = _size(config, width, height)
-        say(cls, f"{size[0]}x{size[1]}\n{clip.describe(seconds)}")
-        return io.NodeOutput(clip_latent(config, clip, *size))
+        return io.NodeOutput(clip_latent(config, clip, *size), ui=say(cls, f"{size[0]}x{size[1]}\n{clip.describe(seconds)}"))
+
+
+class UniTalkingEmptySpeech(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniTalkingEmptySpeech",
+            display_name="UniTalking Empty Speech",
+            category="UniTalking",
+            description="Sound without a picture, with nothing given: speech is generated from the text (and the voice) alone.",
+            search_aliases=["text to speech", "tts", "empty audio latent", "speech only"],
+            inputs=[
+                io.Model.Input("model", tooltip="The MODEL of Load UniTalking Model; its configuration says how sound is laid out."),
+                _length(),
+            ],
+            outputs=[io.Latent.Output(display_name="latent")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, seconds: float) -> io.NodeOutput:
+        config = model_config(model)
+        clip = config.timeline.clip(seconds)
+        return io.NodeOutput(speech_latent(config, clip), ui=say(cls, f"sound alone, {clip.seconds:.2f} s"))

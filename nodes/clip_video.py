@@ -13,68 +13,118 @@ import torch
 from comfy_api.latest import Input, InputImpl, Types
 from torch import Tensor
 
+from ..unitalking_core.conditions.portrait import fit_frames
+from ..unitalking_core.conditions.recording import downmix, resample
 from ..unitalking_core.generate import LATENTS_PER_CHUNK
 from ..unitalking_core.media import Encoding, write_clip
 from ..unitalking_core.timeline import Clip
 from .codecs import AudioVAE, VideoVAE
+from .latents import GivenAudio, GivenVideo
 from .metadata import as_text
+
+FRAMES_PER_CHUNK = 16
+FADE_SECONDS = 0.02
 
 
 class ClipVideo(Input.Video):
-    """A generated clip, still as latents: video (1, C, T, h, w), audio (1, C, La) or None."""
+    """A generated clip, still as latents: video (1, C, T, h, w), audio (1, C, La) or None. What was given comes back as it came."""
 
-    def __init__(self, video: Tensor, audio: Tensor | None, vae: Any, audio_vae: AudioVAE, clip: Clip) -> None:
+    def __init__(
+        self,
+        video: Tensor,
+        audio: Tensor | None,
+        vae: Any,
+        audio_vae: AudioVAE,
+        clip: Clip,
+        given_video: GivenVideo | None = None,
+        given_audio: GivenAudio | None = None,
+    ) -> None:
         self._video, self._audio, self._vae, self._audio_vae = video, audio, vae, audio_vae
+        self._given_video, self._given_audio = given_video, given_audio
         self.clip = clip
-        self._waveform: Tensor | None = None
+        self._sound: tuple[Tensor, int] | None = None
         self._decoded: Tensor | None = None
         self._file: str | None = None
 
     @property
-    def waveform(self) -> Tensor | None:
-        """(1, channels, samples) float32, exactly as long as the picture; None for a clip without sound."""
+    def sound(self) -> tuple[Tensor, int] | None:
+        """(1, channels, samples) float32 and its rate in Hz; None for a clip without sound. Given sound keeps its own length."""
+        given = self._given_audio
+        if given is not None and given.replaces is None:
+            return given.waveform, given.sample_rate
         if self._audio is None:
             return None
-        if self._waveform is None:
-            decoded = self._audio_vae.decode_waveform(self._audio)[..., : self.clip.samples]
-            self._waveform = torch.nn.functional.pad(decoded, (0, self.clip.samples - decoded.shape[-1]))
-        return self._waveform
+        if self._sound is None:
+            made = lasting(self._audio_vae.decode_waveform(self._audio), self.clip.samples)
+            rate = self.clip.timeline.sample_rate
+            self._sound = (made, rate) if given is None else (_continued(given, made, rate), rate)
+        return self._sound
 
     def audio(self) -> dict[str, Any] | None:
         """The host's AUDIO."""
-        return None if self.waveform is None else {"waveform": self.waveform, "sample_rate": self.clip.timeline.sample_rate}
+        return None if self.sound is None else {"waveform": self.sound[0], "sample_rate": self.sound[1]}
+
+    def track(self) -> dict[str, Any] | None:
+        """The same, exactly as long as the picture, with one or two channels: what is written beside it."""
+        if self.sound is None:
+            return None
+        waveform, rate = self.sound
+        waveform = waveform if waveform.shape[1] <= 2 else downmix(waveform[0])[None]
+        return {"waveform": lasting(waveform, round(self.get_frame_count() / self.get_frame_rate() * rate)), "sample_rate": rate}
 
     def frames(self) -> Iterator[Tensor]:
         """uint8 chunks (n, H, W, 3)."""
+        given = self._given_video
         if self._decoded is not None:
             yield self._decoded
-        elif isinstance(self._vae, VideoVAE):
+            return
+        if given is not None:
+            yield from (as_bytes(chunk) for chunk in _frames(given).split(FRAMES_PER_CHUNK))
+        skip = 0 if given is None else self.clip.frames if given.replaces is None else given.replaces
+        if skip < self.clip.frames:
+            yield from _without(skip, self._decoded_frames())
+
+    def _decoded_frames(self) -> Iterator[Tensor]:
+        if isinstance(self._vae, VideoVAE):
             yield from self._vae.decode_chunks(self._video, LATENTS_PER_CHUNK)
         else:
-            yield self._vae.decode(self._video)[0].mul(255).round_().to(torch.uint8).cpu()
+            yield as_bytes(self._vae.decode(self._video)[0])
 
     def images(self) -> Tensor:
-        """All frames (F, H, W, 3) float32 in [0, 1]."""
+        """All frames (F, H, W, 3) float32 in [0, 1]; given ones bit for bit."""
+        given = self._given_video
+        if given is not None and given.replaces is None:
+            return _frames(given)
         self._decoded = torch.cat(list(self.frames()))  # as bytes, so that saving does not decode again
-        return self._decoded.float().div_(255)
+        images = self._decoded.float().div_(255)
+        if given is not None and len(given.frames):
+            images[: len(given.frames)] = _frames(given)
+        return images
 
     # The host's VIDEO interface.
 
     def get_components(self) -> Types.VideoComponents:
-        return Types.VideoComponents(images=self.images(), audio=self.audio(), frame_rate=self.get_frame_rate())
+        return Types.VideoComponents(images=self.images(), audio=self.track(), frame_rate=self.get_frame_rate())
 
     def get_dimensions(self) -> tuple[int, int]:
+        if self._given_video is not None and self._given_video.replaces is None:
+            return self._given_video.video.get_dimensions()
         stride = self._audio_vae.unitalking.video.spatial_stride
         return self._video.shape[-1] * stride, self._video.shape[-2] * stride
 
     def get_frame_count(self) -> int:
-        return self.clip.frames
+        given = self._given_video
+        if given is None:
+            return self.clip.frames
+        return len(given.frames) + (0 if given.replaces is None else self.clip.frames - given.replaces)
 
     def get_frame_rate(self) -> Fraction:
+        if self._given_video is not None and self._given_video.replaces is None:
+            return Fraction(self._given_video.video.get_frame_rate())
         return self.clip.timeline.exact_fps
 
     def get_duration(self) -> float:
-        return self.clip.seconds
+        return float(self.get_frame_count() / self.get_frame_rate())
 
     def get_stream_source(self) -> str:
         """The clip as a marked file in the host's temporary folder, written once."""
@@ -107,10 +157,10 @@ class ClipVideo(Input.Video):
 def write_video(video: Any, path: str | Path, encoding: Encoding, metadata: dict | None) -> None:
     """Any VIDEO of the host through the pack's one writer; a generated clip is decoded while it is written."""
     if isinstance(video, ClipVideo):
-        frames, audio, fps = video.frames(), video.audio(), video.get_frame_rate()
+        frames, audio, fps = video.frames(), video.track(), video.get_frame_rate()
     else:
         parts = video.get_components()
-        frames = (chunk.mul(255).round().clamp(0, 255).to(torch.uint8).cpu() for chunk in parts.images[..., :3].split(16))
+        frames = (as_bytes(chunk) for chunk in parts.images[..., :3].split(FRAMES_PER_CHUNK))
         audio, fps = parts.audio, Fraction(parts.frame_rate)
     write_clip(
         path,
@@ -121,3 +171,42 @@ def write_video(video: Any, path: str | Path, encoding: Encoding, metadata: dict
         encoding=encoding,
         metadata=as_text(metadata),
     )
+
+
+def as_bytes(images: Tensor) -> Tensor:
+    """Float pictures in [0, 1] -> uint8 on the CPU."""
+    return images.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()
+
+
+def lasting(waveform: Tensor, samples: int) -> Tensor:
+    """(..., N) cut or followed by silence."""
+    return torch.nn.functional.pad(waveform[..., :samples], (0, max(0, samples - waveform.shape[-1])))
+
+
+def _frames(given: GivenVideo) -> Tensor:
+    """The given frames (F, H, W, 3) float32."""
+    images = given.video.get_components().images[..., :3]
+    images = images[given.frames.start : given.frames.stop] if isinstance(given.frames, range) else images[given.frames]
+    return images if given.size is None or not len(images) else fit_frames(images, *given.size, given.fit)
+
+
+def _without(skip: int, chunks: Iterator[Tensor]) -> Iterator[Tensor]:
+    for chunk in chunks:
+        yield chunk[skip:]
+        skip = max(0, skip - len(chunk))
+
+
+def _continued(given: GivenAudio, made: Tensor, rate: int) -> Tensor:
+    """Earlier sound (1, channels, N), then what was made (1, 1, M) after the part the model heard of it, at the earlier one's loudness.
+
+    Over the last moment of the earlier sound the two fade into each other, as a cut would click.
+    """
+    earlier = resample(given.waveform.float().cpu(), given.sample_rate, rate)
+    made = (made / given.gain).expand(-1, earlier.shape[1], -1)
+    fade = min(round(FADE_SECONDS * rate), given.replaces or 0, earlier.shape[-1])
+    new = made[..., given.replaces :]
+    if not fade:
+        return new
+    ramp = torch.linspace(0, 1, fade + 2)[1:-1]
+    bridge = earlier[..., -fade:] * (1 - ramp) + made[..., given.replaces - fade : given.replaces] * ramp
+    return torch.cat([earlier[..., :-fade], bridge, new], dim=-1)

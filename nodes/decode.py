@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 from server import PromptServer
 
-from .clip_video import ClipVideo
+from .clip_video import ClipVideo, lasting
 from .codecs import require_audio_vae, require_video_vae
-from .latents import clip_of, clip_streams, require_finite
+from .latents import clip_of, clip_streams, require_finite, still_given
 from .report import say
 
 NODE_ID = "DecodeAV"
 LINKED = "linked_outputs"
 SILENT_RMS = 1e-4
+SOUND_ONLY = "this clip is sound alone: it has no picture to show or save; use the 'audio' output of Decode Audio-Video"
 
 
 class DecodeAV(io.ComfyNode):
@@ -43,17 +45,26 @@ class DecodeAV(io.ComfyNode):
     def execute(cls, latent: dict, vae: Any, audio_vae: Any) -> io.NodeOutput:
         require_audio_vae(audio_vae)
         require_finite(latent, "this clip is broken")
+        wanted = _linked_outputs(cls.hidden)
         video, audio = clip_streams(latent)
+        clip = clip_of(latent, audio_vae.unitalking)
         if video is None:
-            raise ValueError("this latent holds sound only; decode it with VAE Decode Audio and UniTalking's audio VAE")
+            waveform = lasting(audio_vae.decode_waveform(audio), clip.samples)
+            blocked = ExecutionBlocker(SOUND_ONLY)
+            return io.NodeOutput(blocked, blocked, _heard(cls, {"waveform": waveform, "sample_rate": clip.timeline.sample_rate}))
         require_video_vae(vae, video.shape[1])
         if video.shape[0] != 1:
             raise ValueError(f"one clip at a time: this latent is a batch of {video.shape[0]}; pick one of them first")
-        clip = ClipVideo(video, audio, vae, audio_vae, clip_of(latent, audio_vae.unitalking))
-        if clip.waveform is not None and clip.waveform.square().mean().sqrt() < SILENT_RMS:
-            say(cls, "the sound of this clip is almost silent; try another seed or a higher audio_text_scale")
-        wanted = _linked_outputs(cls.hidden)
-        return io.NodeOutput(clip, clip.images() if 1 in wanted else None, clip.audio() if 2 in wanted else None)
+        made = ClipVideo(video, audio, vae, audio_vae, clip, *still_given(latent))
+        _heard(cls, made.audio())
+        return io.NodeOutput(made, made.images() if 1 in wanted else None, made.audio() if 2 in wanted else None)
+
+
+def _heard(node: Any, audio: dict | None) -> dict | None:
+    """The sound, with a word about it when it is none."""
+    if audio is not None and audio["waveform"].square().mean().sqrt() < SILENT_RMS:
+        say(node, "the sound of this clip is almost silent; try another seed or a higher audio_text_scale")
+    return audio
 
 
 def _linked_outputs(hidden: Any) -> set[int]:

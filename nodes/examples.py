@@ -1,4 +1,4 @@
-"""The example portraits and voices of the pack, put where the host looks for input, so that templates run unedited."""
+"""The example portraits, voices and clip of the pack, put where the host looks for input, so that templates run unedited."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PREFIX = "unitalking_"
 def copy_examples() -> None:
     """Copy them unless some are there: one that was deleted stays away. A folder that cannot be written costs only them."""
     folder = Path(folder_paths.get_input_directory())
-    sources = sorted([*EXAMPLES.glob("*.png"), *EXAMPLES.glob("*.wav")])
+    sources = sorted([*EXAMPLES.glob("*.png"), *EXAMPLES.glob("*.wav"), *EXAMPLES.glob("*.mp4")])
     if any((folder / f"{PREFIX}{source.name}").exists() for source in sources):
         return
     for source in sources:

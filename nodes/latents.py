@@ -2,20 +2,68 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.model_management
+import comfy.utils
 import torch
 from comfy.nested_tensor import NestedTensor
 from torch import Tensor
 
+from ..unitalking_core.conditions.portrait import Fit
 from ..unitalking_core.config import ModelConfig
-from ..unitalking_core.tasks import TASKS
+from ..unitalking_core.tasks import TASKS, Task
 from ..unitalking_core.timeline import Clip
 from .run import by_kind
 
 INFO = "unitalking"
-"""Extra key of the LATENT: {"fps", "frames"}. Core nodes that do not know it hand it on."""
+"""Extra key of the LATENT: its `ClipInfo`. Core nodes that do not know it hand it on."""
+NEARLY_ZERO = 1e-6
+"""What an empty stream of sound alone is filled with: core's samplers give an all-zero latent the model's number of video channels. At the
+first noise level, 1, nothing of it is left."""
+
+
+@dataclass(frozen=True)
+class GivenVideo:
+    """Frames that were given, as they came: `frames` of a VIDEO of the host, fitted to `size` (width, height) unless that is None.
+
+    They stand in place of the first `replaces` decoded frames, or of all of them with their own rate and size (None), as long as the
+    clip's first latents still are `latent` (1, C, n, h, w), what the codec made of the end of them.
+    """
+
+    video: Any
+    frames: range | list[int]
+    latent: Tensor
+    size: tuple[int, int] | None = None
+    fit: Fit = "crop"
+    replaces: int | None = None
+
+
+@dataclass(frozen=True)
+class GivenAudio:
+    """Sound that was given, as it came: `waveform` (1, channels, N) at `sample_rate`, in place of the first `replaces` decoded samples or
+    of all of them (None), as long as the clip's first tokens still are `latent` (1, C, n). `gain`: how much louder the model heard it."""
+
+    waveform: Tensor
+    sample_rate: int
+    latent: Tensor
+    replaces: int | None = None
+    gain: float = 1.0
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What a clip was laid out for: a model, a length in frames, and what was given before it became a latent."""
+
+    config: ModelConfig
+    frames: int
+    video: GivenVideo | None = None
+    audio: GivenAudio | None = None
+
+    @property
+    def clip(self) -> Clip:
+        return Clip(self.config.timeline, self.frames)
 
 
 def model_config(model: Any) -> ModelConfig:
@@ -30,18 +78,84 @@ def model_config(model: Any) -> ModelConfig:
 
 def clip_latent(config: ModelConfig, clip: Clip, width: int, height: int, first_frame: Tensor | None = None) -> dict[str, Any]:
     """An empty clip of `width` x `height` pixels; `first_frame` (1, C, 1, h, w), as the VAE made it, becomes its given first latent."""
-    device = comfy.model_management.intermediate_device()
-    stride = config.video.spatial_stride
-    video = torch.zeros(1, config.video.channels, clip.video_latents, height // stride, width // stride, device=device)
-    audio = torch.zeros(1, config.audio.channels, clip.audio_tokens, device=device)
-    latent: dict[str, Any] = {"samples": NestedTensor((video, audio)), INFO: {"fps": config.video.fps, "frames": clip.frames}}
+    video, audio = _zeros(config, clip, width, height)
+    latent: dict[str, Any] = {"samples": NestedTensor((video, audio)), INFO: ClipInfo(config, clip.frames)}
     if first_frame is not None:
         video[:, :, :1] = first_frame
-        video_mask, audio_mask = TASKS["TI2AV"].masks(clip.video_latents, clip.audio_tokens)
-        latent["noise_mask"] = NestedTensor(
-            (video_mask.reshape(1, 1, -1, 1, 1).expand(1, 1, *video.shape[2:]).contiguous(), audio_mask.reshape(1, 1, -1))
-        )
+        latent["noise_mask"] = task_mask(TASKS["TI2AV"], video, audio)
     return latent
+
+
+def speech_latent(config: ModelConfig, clip: Clip) -> dict[str, Any]:
+    """Sound alone, with nothing given."""
+    shape = (1, config.audio.channels, clip.audio_tokens)
+    samples = torch.full(shape, NEARLY_ZERO, device=comfy.model_management.intermediate_device())
+    return {"samples": samples, INFO: ClipInfo(config, clip.frames)}
+
+
+def continuing_latent(info: ClipInfo, video: Tensor, audio: Tensor, width: int, height: int) -> dict[str, Any]:
+    """A clip that begins with given latents: video (1, C, n, h, w) and audio (1, C, m)."""
+    streams = _zeros(info.config, info.clip, width, height)
+    known = video.shape[2], audio.shape[-1]
+    streams[0][:, :, : known[0]], streams[1][..., : known[1]] = video, audio
+    mask = task_mask(TASKS["continuation"], *streams, prefix=known)
+    return {"samples": NestedTensor(streams), "noise_mask": mask, INFO: info}
+
+
+def _zeros(config: ModelConfig, clip: Clip, width: int, height: int) -> tuple[Tensor, Tensor]:
+    device, stride = comfy.model_management.intermediate_device(), config.video.spatial_stride
+    video = torch.zeros(1, config.video.channels, clip.video_latents, height // stride, width // stride, device=device)
+    return video, torch.zeros(1, config.audio.channels, clip.audio_tokens, device=device)
+
+
+def task_mask(task: Task, video: Tensor, audio: Tensor, prefix: tuple[int, int] = (0, 0)) -> NestedTensor:
+    """The mask of a task with both streams: 1 is generated, 0 is given."""
+    masks = task.masks(video.shape[2], audio.shape[-1], prefix=prefix)
+    return NestedTensor((_wide(masks[0], video), masks[1].reshape(1, 1, -1)))
+
+
+def _wide(mask: Tensor, video: Tensor) -> Tensor:
+    return mask.reshape(1, 1, -1, 1, 1).expand(1, 1, *video.shape[2:]).contiguous()
+
+
+def with_audio_given(latent: dict[str, Any], clip: Clip, audio: Tensor, given: GivenAudio) -> dict[str, Any]:
+    """The latent, `clip` long, with its whole audio stream given: (1, C, La)."""
+    video, _, video_mask, _ = _streams_and_masks(latent, clip)
+    mask = torch.zeros(1, 1, audio.shape[-1])
+    info = replace(clip_info(latent), frames=clip.frames, audio=given)
+    return {**latent, "samples": NestedTensor((video, audio.to(video))), "noise_mask": NestedTensor((video_mask, mask)), INFO: info}
+
+
+def with_video_given(latent: dict[str, Any], clip: Clip, video: Tensor, given: GivenVideo) -> dict[str, Any]:
+    """The latent, `clip` long, with its whole video stream given: (1, C, T, h, w)."""
+    _, audio, _, audio_mask = _streams_and_masks(latent, clip)
+    mask = torch.zeros(1, 1, *video.shape[2:])
+    info = replace(clip_info(latent), frames=clip.frames, video=given)
+    return {**latent, "samples": NestedTensor((video.to(audio), audio)), "noise_mask": NestedTensor((mask, audio_mask)), INFO: info}
+
+
+def _streams_and_masks(latent: dict[str, Any], clip: Clip) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Both streams and their masks, cut or lengthened (with nothing given) to `clip`."""
+    video, audio = joint_streams(latent)
+    masks = latent.get("noise_mask")
+    given = masks.unbind() if getattr(masks, "is_nested", False) else [m for m in (masks,) if m is not None]
+    ones = torch.ones(1, 1, *video.shape[2:]), torch.ones(1, 1, audio.shape[-1])
+    video_mask, audio_mask = (
+        comfy.utils.reshape_mask(given[i], (1, 1, *x.shape[2:])) if i < len(given) else ones[i] for i, x in enumerate((video, audio))
+    )
+    return (
+        _lasting(video, 2, clip.video_latents, 0.0),
+        _lasting(audio, 2, clip.audio_tokens, 0.0),
+        _lasting(video_mask, 2, clip.video_latents, 1.0),
+        _lasting(audio_mask, 2, clip.audio_tokens, 1.0),
+    )
+
+
+def _lasting(x: Tensor, axis: int, length: int, filling: float) -> Tensor:
+    x = x.narrow(axis, 0, min(length, x.shape[axis]))
+    shape = list(x.shape)
+    shape[axis] = length - x.shape[axis]
+    return torch.cat([x, x.new_full(shape, filling)], dim=axis)
 
 
 def clip_streams(latent: dict[str, Any]) -> tuple[Tensor | None, Tensor | None]:
@@ -50,13 +164,46 @@ def clip_streams(latent: dict[str, Any]) -> tuple[Tensor | None, Tensor | None]:
     return by_kind(samples.unbind() if getattr(samples, "is_nested", False) else [samples])
 
 
+def joint_streams(latent: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Video and audio of a LATENT that has both. Raises ValueError otherwise, or for a batch."""
+    video, audio = clip_streams(latent)
+    if video is None or audio is None:
+        there = "sound" if video is None else "picture"
+        raise ValueError(f"this latent holds {there} only; begin with UniTalking Empty Clip or Encode Portrait")
+    if video.shape[0] != 1:
+        raise ValueError(f"one clip at a time: this latent is a batch of {video.shape[0]}; pick one of them first")
+    return video, audio
+
+
+def clip_info(latent: dict[str, Any]) -> ClipInfo:
+    """What a LATENT was laid out for. Raises ValueError for one that was not made by UniTalking's nodes."""
+    info = latent.get(INFO)
+    if not isinstance(info, ClipInfo):
+        raise ValueError("this latent does not say which model it is for; begin with UniTalking Empty Clip or Encode Portrait")
+    return info
+
+
 def clip_of(latent: dict[str, Any], config: ModelConfig) -> Clip:
     """The length of a LATENT: from its video, else from what it was made with."""
     video, audio = clip_streams(latent)
     if video is not None:
         return config.timeline.clip_of_latents(video.shape[2])
-    frames = latent.get(INFO, {}).get("frames")
-    return Clip(config.timeline, frames) if frames else config.timeline.clip(audio.shape[-1] / float(config.timeline.token_rate))
+    info = latent.get(INFO)
+    return info.clip if isinstance(info, ClipInfo) else config.timeline.clip(audio.shape[-1] / float(config.timeline.token_rate))
+
+
+def still_given(latent: dict[str, Any]) -> tuple[GivenVideo | None, GivenAudio | None]:
+    """What was given and still stands in the latent, bit for bit; None where another node has changed it since."""
+    info, (video, audio) = latent.get(INFO), clip_streams(latent)
+    if not isinstance(info, ClipInfo):
+        return None, None
+    return _standing(info.video, video), _standing(info.audio, audio)
+
+
+def _standing(given: Any, stream: Tensor | None) -> Any:
+    if given is None or stream is None or stream.shape[2] < given.latent.shape[2]:
+        return None
+    return given if torch.equal(stream.narrow(2, 0, given.latent.shape[2]), given.latent.to(stream)) else None
 
 
 def require_finite(latent: dict[str, Any], what: str) -> None:

@@ -1,4 +1,4 @@
-"""One line on a node about what it did."""
+"""What a node did, in words: on the node while it runs, in the log, and in its outputs, where clients and the front end find it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from server import PromptServer
 log = logging.getLogger("unitalking")
 
 
-def say(node: Any, text: str) -> None:
-    """Show `text` on the running node (its schema must ask for the hidden unique_id) and in the log."""
+def say(node: Any, text: str, **shown: Any) -> dict[str, Any]:
+    """Show `text` on the running node (its schema must ask for the hidden unique_id) and in the log.
+
+    Returns the node's `ui`: the text, and what else is shown (previews).
+    """
     log.info("%s: %s", node.__name__, text)
     PromptServer.instance.send_progress_text(text, node.hidden.unique_id)
+    return {"text": (text,), **shown}

@@ -14,7 +14,7 @@ from comfy_api.latest import io
 from ..unitalking_core.flow import Guidance
 from .guider import UniTalkingGuider, with_voice
 from .latents import clip_streams, model_config, require_finite, require_finite_step
-from .reference_voice import Voice
+from .reference_voice import Voice, require_voice
 
 
 def _scale(name: str, default: float, tooltip: str, *, low: float = 0.0, advanced: bool = False) -> io.Float.Input:
@@ -34,8 +34,14 @@ class JointFlowSampler(io.ComfyNode):
                 io.Model.Input("model", tooltip="The MODEL of Load UniTalking Model."),
                 io.Conditioning.Input("positive", tooltip="What is said and shown: <S>the words<E> a description."),
                 io.Conditioning.Input("negative", tooltip="What text guidance leads away from; an empty prompt will do."),
-                io.Latent.Input("latent", tooltip="From Encode Portrait or UniTalking Empty Clip."),
-                Voice.Input("voice", optional=True, tooltip="From Encode Reference Voice. Without it the model chooses a voice."),
+                io.Latent.Input(
+                    "latent", tooltip="From Encode Portrait, UniTalking Empty Clip or Empty Speech, or a node that gives speech or video."
+                ),
+                Voice.Input(
+                    "voice",
+                    optional=True,
+                    tooltip="From Encode Reference Voice or UniTalking Load Voice. Without it the model chooses a voice.",
+                ),
                 io.Int.Input(
                     "seed",
                     default=0,
@@ -80,11 +86,12 @@ class JointFlowSampler(io.ComfyNode):
         scheduler: str,
         voice: dict | None = None,
     ) -> io.NodeOutput:
-        model_config(model)
+        config = model_config(model)
         clip_streams(latent)
         if not any(text.any() for text, _ in positive):
             raise ValueError("the positive prompt is empty: write what is said, such as <S>hello there<E> a woman with glasses")
         if voice is not None:
+            require_voice(voice, config)
             positive, negative = with_voice(positive, voice["latent"]), with_voice(negative, voice["latent"])
         guider = UniTalkingGuider(model)
         guider.set_guidance(

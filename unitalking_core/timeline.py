@@ -42,6 +42,14 @@ class Timeline:
         steps = math.floor((Fraction(seconds) * self.exact_fps - 1) / self.temporal_stride + Fraction(1, 2))
         return self.clip_of_latents(max(steps, 1) + 1)
 
+    def covering(self, seconds: Fraction | float) -> Clip:
+        """The shortest clip on the grid that lasts `seconds` or longer. Raises ValueError unless 0 < seconds <= 3600."""
+        if not 0 < seconds <= 3600:
+            raise ValueError(f"a clip's length must be between 0 and 3600 seconds, got {float(seconds):g}")
+        # A recording that is a hair longer than a clip, by rounding, does not ask for another latent.
+        steps = math.ceil((Fraction(seconds) * self.exact_fps - 1) / self.temporal_stride - Fraction(1, 1000))
+        return self.clip_of_latents(max(steps, 1) + 1)
+
     def clip_of_latents(self, latents: int) -> Clip:
         """The clip that `latents` >= 1 video latents decode to."""
         if latents < 1:
@@ -53,6 +61,18 @@ class Timeline:
         if frames < 1:
             raise ValueError(f"a clip needs at least one frame, got {frames}")
         return self.clip_of_latents((frames - 1) // self.temporal_stride + 1)
+
+    def frames_shown(self, count: int, source_fps: Fraction, source_frames: int) -> list[int]:
+        """Which of `source_frames` frames at `source_fps` is seen at the time of each of `count` frames of this timeline.
+
+        A source that ends earlier stands still on its last frame.
+        """
+        step = source_fps / self.exact_fps
+        return [min(math.floor((i + Fraction(1, 2)) * step), source_frames - 1) for i in range(count)]
+
+    def tokens_within(self, seconds: Fraction) -> int:
+        """Audio tokens that end within the first `seconds`."""
+        return math.floor(seconds * self.token_rate)
 
     def audio_positions(self, tokens: int, start: float = 0.0) -> list[float]:
         """RoPE time positions of audio tokens 0..tokens-1 of a sound that begins at position `start`."""

@@ -12,6 +12,7 @@ from tests.server.harness import ComfyServer
 
 pytestmark = pytest.mark.usefixtures("browser")
 TEMPLATE = "unitalking_nano_talking_portrait"
+TEMPLATES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 
 
 @pytest.mark.parametrize("vue_nodes", [False, True], ids=["classic", "vue"])
@@ -27,10 +28,11 @@ def test_open_run_watch_and_drop_back(comfy: ComfyServer, vue_nodes: bool) -> No
     assert visit.errors == []
 
 
-def test_the_api_twin_is_the_template(comfy: ComfyServer) -> None:
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_api_twin_is_the_template(comfy: ComfyServer, name: str) -> None:
     """What the front end would send for the template is the file in workflows/api."""
-    order = {"name": TEMPLATE, "pack": "ComfyUI-UniTalking"}
+    order = {"name": name, "pack": "ComfyUI-UniTalking"}
     sent = run_browser("as_prompt.mjs", comfy.url, order).result
-    twin = json.loads((ROOT / "workflows" / "api" / f"{TEMPLATE}.json").read_text())
+    twin = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text())
     keys = ("class_type", "inputs")
     assert {i: {k: node[k] for k in keys} for i, node in sent.items()} == {i: {k: node[k] for k in keys} for i, node in twin.items()}

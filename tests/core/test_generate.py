@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.server.graphs import write_random_checkpoint
+from tests.voices import spoken
 from unitalking_core.cli import main
 from unitalking_core.conditions.voice import VoiceError
 from unitalking_core.flow import Guidance
@@ -15,7 +16,7 @@ from unitalking_core.generate import GeneratedClip, Pipeline
 
 TEXT = "<S>hello there<E> a woman"
 PORTRAIT = torch.rand(90, 70, 3, generator=torch.Generator().manual_seed(0))
-VOICE = (0.2 * torch.sin(torch.arange(48000) / 9.0)[None], 16000)
+VOICE = (spoken(3), 16000)
 
 
 @pytest.fixture(scope="module")

@@ -64,3 +64,24 @@ def test_off_grid_frames_are_refused_and_snapping_is_said() -> None:
         Clip(timeline(), 50)
     assert "asked for 2 s" in timeline().clip(2).describe(2)
     assert "asked" not in timeline().clip(49 / 24).describe(49 / 24)
+
+
+def test_a_clip_covers_what_is_given() -> None:
+    line = timeline()
+    for samples in range(3000, 60000, 777):
+        seconds = Fraction(samples, 16000)
+        clip = line.covering(seconds)
+        assert clip.exact_seconds >= seconds
+        assert clip.frames == 5 or clip.exact_seconds - seconds < Fraction(4, 24)
+    assert line.covering(line.clip_of_frames(49).exact_seconds).frames == 49
+    with pytest.raises(ValueError, match="seconds"):
+        line.covering(0)
+
+
+def test_frames_of_another_rate_are_shown_at_their_time() -> None:
+    line = timeline()
+    assert line.frames_shown(5, Fraction(24), 9) == [0, 1, 2, 3, 4]
+    assert line.frames_shown(5, Fraction(48), 10) == [1, 3, 5, 7, 9]
+    assert line.frames_shown(6, Fraction(12), 3) == [0, 0, 1, 1, 2, 2]
+    assert line.frames_shown(5, Fraction(24), 2) == [0, 1, 1, 1, 1]
+    assert line.tokens_within(Fraction(9, 24)) == 9

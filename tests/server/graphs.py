@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import wave
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 from scripts.comfy_client import Prompt
 from scripts.host import ROOT
 from tests.server.harness import ComfyServer
+from tests.voices import spoken
 from unitalking_core import checkpoint as checkpoints
 from unitalking_core.codecs import build_audio_codec, build_video_codec
 from unitalking_core.conditions.text import build_text_encoder
@@ -68,7 +68,7 @@ def write_inputs(folder: Path) -> None:
     """A picture of an odd size and a recording at another rate than the model's."""
     noise = np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8)
     Image.fromarray(noise).resize((161, 203), Image.Resampling.BICUBIC).save(folder / PORTRAIT)
-    write_wave(folder / VOICE, 0.3 * torch.sin(2 * math.pi * 180 * torch.arange(3 * 22050) / 22050), 22050)
+    write_wave(folder / VOICE, spoken(3, 22050)[0], 22050)
 
 
 def write_wave(path: Path, waveform: Tensor, rate: int) -> None:

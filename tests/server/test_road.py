@@ -158,9 +158,9 @@ def _foreign_latent(prompt: Prompt) -> None:
     prompt["8"]["inputs"]["latent"] = ["20", 0]
 
 
-def _two_portraits(prompt: Prompt) -> None:
+def _third_of_two_portraits(prompt: Prompt) -> None:
     prompt["20"] = {"class_type": "RepeatImageBatch", "inputs": {"image": ["2", 0], "amount": 2}}
-    prompt["7"]["inputs"]["image"] = ["20", 0]
+    prompt["7"]["inputs"] |= {"image": ["20", 0], "picture": 2}
 
 
 def _empty_sound(prompt: Prompt) -> None:
@@ -173,7 +173,7 @@ BAD_INPUT: dict[str, tuple[Callable[[Prompt], None], str, str]] = {
     "a portrait that is not there": (_set("2", image="nobody.png"), "LoadImage", "nobody.png"),
     "a text file as portrait": (_set("2", image="words.png"), "LoadImage", "words.png"),
     "a tiny portrait": (_set("2", image="tiny.png"), "EncodePortrait", "5x4 pixels"),
-    "two portraits": (_two_portraits, "EncodePortrait", "2 pictures came in"),
+    "the third of two portraits": (_third_of_two_portraits, "EncodePortrait", "picture 2 was asked for, 2 came in"),
     "empty text": (_set("4", text="   "), "JointFlowSampler", "positive prompt is empty"),
     "a text too long": (_set("4", text="word " * 200), "CLIPTextEncode", "at most 64"),
     "a silent voice": (_empty_sound, "EncodeReferenceVoice", "silent"),

@@ -17,6 +17,13 @@ NODES = (
     "JointFlowSampler",
     "DecodeAV",
     "SaveTalkingVideo",
+    "UniTalkingEmptySpeech",
+    "UniTalkingGiveSpeech",
+    "UniTalkingGiveVideo",
+    "UniTalkingContinueClip",
+    "UniTalkingSaveVoice",
+    "UniTalkingLoadVoice",
+    "UniTalkingPrompt",
 )
 
 

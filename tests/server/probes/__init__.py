@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management
+import torch
+from comfy.patcher_extension import WrappersMP
 from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import save_file
+from torch import Tensor
 
 from .audio import ProbeAudio, ProbeAudioCodec
 from .host_models import ProbeHostModels
@@ -33,7 +37,29 @@ class ProbeLatent(io.ComfyNode):
             if key in latent:
                 streams = latent[key].unbind() if getattr(latent[key], "is_nested", False) else [latent[key]]
                 tensors.update({f"{key}.{i}": stream.contiguous().cpu().float() for i, stream in enumerate(streams)})
-        save_file(tensors, output(name, "safetensors"), metadata={"info": json.dumps(latent.get("unitalking"))})
+        info = latent.get("unitalking")
+        save_file(tensors, output(name, "safetensors"), metadata={"frames": str(info.frames if info else None)})
+        return io.NodeOutput()
+
+
+class ProbeMedia(io.ComfyNode):
+    """IMAGE and AUDIO as tensors."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ProbeMedia",
+            category="probe",
+            is_output_node=True,
+            inputs=[io.String.Input("name"), io.Image.Input("images", optional=True), io.Audio.Input("audio", optional=True)],
+        )
+
+    @classmethod
+    def execute(cls, name: str, images: Tensor | None = None, audio: dict | None = None) -> io.NodeOutput:
+        tensors = {} if images is None else {"images": images.contiguous()}
+        if audio is not None:
+            tensors |= {"waveform": audio["waveform"].contiguous(), "sample_rate": torch.tensor(audio["sample_rate"])}
+        save_file(tensors, output(name, "safetensors"))
         return io.NodeOutput()
 
 
@@ -60,9 +86,39 @@ class ProbeModel(io.ComfyNode):
         return io.NodeOutput()
 
 
+class ProbePasses(io.ComfyNode):
+    """The MODEL as it came; how many rows each call of its transformer has goes into a file, a line for each call."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ProbePasses",
+            category="probe",
+            inputs=[io.Model.Input("model"), io.String.Input("name")],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, name: str) -> io.NodeOutput:
+        path = Path(output(name, "txt"))
+        path.write_text("")
+
+        def count(executor: Any, x: Any, *args: Any) -> Any:
+            with path.open("a") as file:
+                file.write(f"{len(x[0])}\n")
+            return executor(x, *args)
+
+        model = model.clone()
+        model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "probe", count)
+        return io.NodeOutput(model)
+
+
 class Probes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [ProbeLatent, ProbeModel, ProbeWan, ProbeMemory, ProbePartialLoad, ProbeAudioCodec, ProbeAudio, ProbeHostModels]
+        return [
+            ProbeLatent, ProbeMedia, ProbeModel, ProbePasses, ProbeWan, ProbeMemory, ProbePartialLoad, ProbeAudioCodec, ProbeAudio,
+            ProbeHostModels,
+        ]  # fmt: skip
 
 
 async def comfy_entrypoint() -> Probes:

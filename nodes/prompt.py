@@ -1,0 +1,123 @@
+"""UniTalkingPrompt: a script becomes a prompt, and a clip long enough for its words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
+from server import PromptServer
+
+from ..unitalking_core.conditions.script import ScriptError, estimate, languages, limits, parse
+from .clip import LONGEST_SECONDS
+from .latents import model_config
+from .report import say
+
+AUTO = "auto"
+ESTIMATE_ROUTE = "/unitalking/estimate"
+
+
+class UniTalkingPrompt(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniTalkingPrompt",
+            display_name="UniTalking Prompt",
+            category="UniTalking",
+            description="What is said and what is seen, kept apart. Says how long the words take, and makes the clip that long or checks "
+            "whether they fit into it.",
+            search_aliases=["script", "dialogue", "speech text", "duration", "clip text encode"],
+            inputs=[
+                io.String.Input(
+                    "speech",
+                    multiline=True,
+                    default="my sister loves the golden book",
+                    tooltip="The words that are spoken. Marked as <S>words<E> description, both may stand here.",
+                ),
+                io.String.Input(
+                    "description",
+                    multiline=True,
+                    default="a woman, clear voice, quiet room",
+                    tooltip="Who speaks, how, and what the room is like.",
+                ),
+                io.Float.Input(
+                    "seconds",
+                    default=0.0,
+                    min=0.0,
+                    max=LONGEST_SECONDS,
+                    step=0.1,
+                    tooltip="Length of the clip, to check the words against; 0 takes what they need.",
+                ),
+                io.Combo.Input(
+                    "language",
+                    options=[AUTO, *languages()],
+                    default=AUTO,
+                    advanced=True,
+                    tooltip="How fast is spoken differs from language to language; auto guesses it from the words.",
+                ),
+                io.Float.Input(
+                    "pace",
+                    default=1.0,
+                    min=0.5,
+                    max=2.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="How fast your speaker is against the ordinary; only the estimate of the length changes.",
+                ),
+                io.Clip.Input("clip", optional=True, tooltip="The CLIP of Load UniTalking Model; needed for the conditioning."),
+                io.Model.Input("model", optional=True, tooltip="The MODEL: with it the node says what the model cannot do of the script."),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="conditioning"),
+                io.String.Output(display_name="prompt"),
+                io.Float.Output(display_name="seconds"),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        speech: str,
+        description: str,
+        seconds: float,
+        language: str,
+        pace: float,
+        clip: Any = None,
+        model: Any = None,
+    ) -> io.NodeOutput:
+        script = parse(speech, description)
+        need = estimate(script.speech, None if language == AUTO else language, pace)
+        config = None if model is None else model_config(model)
+        length = seconds or min(max(need.seconds, 0.2), LONGEST_SECONDS)
+        if config is not None:
+            length = config.timeline.clip(length).seconds if seconds else config.timeline.covering(length).seconds
+        lines = [need.against(length)]
+        if config is not None:
+            lines += limits(config.text.encoder, config.sampling.seconds, need.language, length)
+        if clip is None:
+            conditioning = ExecutionBlocker("UniTalking Prompt has no CLIP: connect that of Load UniTalking Model to get a conditioning")
+        else:
+            conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(script.prompt))
+        return io.NodeOutput(conditioning, script.prompt, length, ui=say(cls, "\n".join(lines)))
+
+
+async def answer_estimate(request: web.Request) -> web.Response:
+    """What the words take, for a front end that shows it while somebody types.
+
+    JSON in: {"speech", "seconds" (0: not known), "language" ("auto"), "pace"}; out: {"text", "seconds", "language", "words"} or {"error"}.
+    """
+    try:
+        asked = await request.json()
+        language = asked.get("language", AUTO)
+        script = parse(str(asked.get("speech", "")))
+        need = estimate(script.speech, None if language == AUTO else language, float(asked.get("pace", 1.0)))
+        length = float(asked.get("seconds", 0.0)) or need.seconds
+        return web.json_response({"text": need.against(length), "seconds": need.seconds, "language": need.language, "words": need.words})
+    except (ScriptError, ValueError, TypeError, AttributeError) as error:
+        return web.json_response({"error": str(error)}, status=400)
+
+
+def register_estimate() -> None:
+    PromptServer.instance.routes.post(ESTIMATE_ROUTE)(answer_estimate)

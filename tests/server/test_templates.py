@@ -1,0 +1,53 @@
+"""Each shipped workflow, run unedited by its API twin: what it saves or plays is probed by another reader than the writer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from scripts.host import ROOT
+from tests.server.harness import ComfyServer
+from tests.server.test_tasks import probe
+
+TWINS = ROOT / "workflows" / "api"
+MAIN = "unitalking_nano_talking_portrait"  # test_road looks at it more closely
+OTHERS = sorted(path.stem for path in TWINS.glob("*.json") if path.stem != MAIN)
+CLIPS = {"unitalking_nano_dub_a_clip": (49, 256), "unitalking_nano_speak_given_audio": (49, 128)}
+"""Frames and width where they are given."""
+
+
+def test_every_template_has_its_twin() -> None:
+    assert sorted(path.stem for path in (ROOT / "workflows").glob("*.json")) == sorted(path.stem for path in TWINS.glob("*.json"))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_template_runs_unedited(studio: ComfyServer, name: str) -> None:
+    run = studio.queue(json.loads((TWINS / f"{name}.json").read_text()))
+    assert run.ok, run.explain()
+    file = studio.files(run)[0]
+    if name == "unitalking_nano_voice_library":
+        with av.open(str(studio.files(run)[-1])) as played:
+            sound = np.concatenate([frame.to_ndarray().reshape(1, -1) for frame in played.decode(audio=0)], axis=1)
+        assert np.sqrt(np.mean(np.square(sound.astype(float)))) > 1e-3
+        return
+    frames, fps, sound, rate = probe(file)
+    assert abs(sound.shape[1] / rate - len(frames) / fps) <= 1 / fps + 1024 / rate  # an AAC frame has 1024 samples
+    assert np.sqrt(np.mean(sound**2)) > 1e-3, "the sound is silent"
+    assert np.abs(np.diff(np.stack(frames).astype(float), axis=0)).mean() > 0.1, "nothing moves"
+    if name in CLIPS:
+        assert (len(frames), frames[0].shape[1]) == CLIPS[name]
+    if name == "unitalking_nano_continue_a_clip":
+        assert len(frames) > 49 + 24
+        assert _difference(frames, ROOT / "models" / "nano" / "examples" / "clip_man.mp4", 40) < 12
+
+
+def _difference(frames: list[np.ndarray], earlier: Path, count: int) -> float:
+    """How far the first frames are from an earlier clip's, which has twice their size."""
+    with av.open(str(earlier)) as clip:
+        wanted = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)][:count]
+    halves = [w.reshape(128, 2, 128, 2, 3).mean((1, 3)) for w in wanted]
+    return float(np.abs(np.stack(halves) - np.stack(frames[:count]).astype(float)).mean())

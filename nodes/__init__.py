@@ -1,8 +1,8 @@
 """ComfyUI adapters and nothing else: what a node computes lives in `unitalking_core`.
 
 Nodes: `load_model`, `reference_voice`, `voice_library`, `prompt`, `clip`, `given`, `sampler`, `decode`, `save`. Under them: `model`,
-`transformer`, `operations` and `run` (the MODEL), `text` (the CLIP), `codecs` (the VAEs), `latents` (the LATENT), `guider`, `clip_video`
-(the VIDEO), `loading`, `metadata`, `report`, `examples`.
+`transformer`, `operations` and `run` (the MODEL), `text` (the CLIP), `codecs` and `audio_codec` (the VAEs), `latents` (the LATENT),
+`guider`, `clip_video` (the VIDEO), `loading`, `parts`, `files`, `gguf`, `lora`, `metadata`, `report`, `examples`.
 """
 
 from comfy_api.latest import ComfyExtension, io
@@ -10,9 +10,9 @@ from comfy_api.latest import ComfyExtension, io
 from .clip import EncodePortrait, UniTalkingEmptyClip, UniTalkingEmptySpeech
 from .decode import DecodeAV, register_prompt_handler
 from .examples import copy_examples
+from .files import register_folders
 from .given import UniTalkingContinueClip, UniTalkingGiveSpeech, UniTalkingGiveVideo
 from .load_model import LoadUniTalkingModel
-from .loading import register_folder
 from .prompt import UniTalkingPrompt, register_estimate
 from .reference_voice import EncodeReferenceVoice, UniTalkingApplyVoice
 from .sampler import JointFlowSampler
@@ -40,7 +40,7 @@ NODES: list[type[io.ComfyNode]] = [
 
 class UniTalkingExtension(ComfyExtension):
     async def on_load(self) -> None:
-        register_folder()
+        register_folders()
         register_voice_folder()
         register_prompt_handler()
         register_estimate()

@@ -1,4 +1,7 @@
-"""The bundled codecs as VAE objects of the host: core VAEEncode, VAEDecode, VAEEncodeAudio and VAEDecodeAudio work on them."""
+"""The codecs as VAE objects of the host: core VAEEncode, VAEDecode, VAEEncodeAudio and VAEDecodeAudio work on them.
+
+Those bundled in a checkpoint are here, MMAudio's in `audio_codec`.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,10 @@ from ..unitalking_core.config import ModelConfig
 class _CodecVAE(comfy.sd.VAE):
     """The host's VAE has no place to inject a codec, so a subclass sets every attribute the host's methods read."""
 
+    patcher_class = comfy.model_patcher.ModelPatcher
+    # The bundled codecs are plain torch modules and small: they are loaded whole instead of being streamed layer by layer.
+    disable_offload = True
+
     def __init__(self, codec: torch.nn.Module, config: ModelConfig, latent_channels: int) -> None:
         management = comfy.model_management
         self.unitalking = config
@@ -27,24 +34,25 @@ class _CodecVAE(comfy.sd.VAE):
         self.latent_channels = latent_channels
         self.pad_channel_value = None
         self.working_dtypes = [torch.float32]
-        # The codecs are plain torch modules and small: they are loaded whole instead of being streamed layer by layer.
-        self.disable_offload = True
         self.not_video = self.handles_tiling = self.crop_input = False
         self.extra_1d_channel = self.format_encoded = self.size = None
         self.downscale_index_formula = self.upscale_index_formula = None
         self.audio_sample_rate = config.audio.sample_rate
         self.device = management.vae_device()
-        self.vae_dtype = management.vae_dtype(self.device, self.working_dtypes)
         self.output_device = management.intermediate_device()
-        self.first_stage_model.to(self.vae_dtype)
+        self.vae_dtype = self.choose_dtype()
         management.archive_model_dtypes(self.first_stage_model)
-        self.patcher = comfy.model_patcher.ModelPatcher(
-            self.first_stage_model, load_device=self.device, offload_device=management.vae_offload_device()
-        )
+        self.patcher = self.patcher_class(self.first_stage_model, load_device=self.device, offload_device=management.vae_offload_device())
+
+    def choose_dtype(self) -> torch.dtype:
+        """The type that signals and latents come in; the weights take it on."""
+        dtype = comfy.model_management.vae_dtype(self.device, self.working_dtypes)
+        self.first_stage_model.to(dtype)
+        return dtype
 
     def load(self, memory: float) -> None:
         """Bring the codec to its device with `memory` bytes to spare."""
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=memory, force_full_load=True)
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=memory, force_full_load=self.disable_offload)
 
 
 class VideoVAE(_CodecVAE):
@@ -86,6 +94,10 @@ class AudioVAE(_CodecVAE):
         self.memory_used_encode = lambda shape, dtype: 64 * shape[-1] * size(dtype)
         self.memory_used_decode = lambda shape, dtype: 64 * shape[-1] * config.audio.samples_per_token * size(dtype)
 
+    def vae_encode_crop_pixels(self, pixels: Tensor) -> Tensor:
+        """The host would keep the left channel alone; `process_input` takes the mean of all."""
+        return pixels
+
     def encode_voice(self, waveform: Tensor) -> Tensor:
         """Waveform (1, N) at the codec's rate -> latent (1, C, L)."""
         return self.encode(waveform[None].movedim(1, -1))
@@ -109,13 +121,16 @@ def require_video_vae(vae: Any, channels: int) -> Any:
     return vae
 
 
-def load_codecs(checkpoint: Checkpoint) -> tuple[VideoVAE, AudioVAE]:
-    """Both codecs bundled in a checkpoint. Raises CheckpointError."""
+def bundled_video_vae(checkpoint: Checkpoint) -> VideoVAE:
+    """The video codec bundled in a checkpoint. Raises CheckpointError."""
     config = checkpoint.config
-    return (
-        VideoVAE(_load(build_video_codec(config.video), checkpoint, checkpoints.VIDEO_CODEC), config),
-        AudioVAE(_load(build_audio_codec(config.audio), checkpoint, checkpoints.AUDIO_CODEC), config),
-    )
+    return VideoVAE(_load(build_video_codec(config.video), checkpoint, checkpoints.VIDEO_CODEC), config)
+
+
+def bundled_audio_vae(checkpoint: Checkpoint) -> AudioVAE:
+    """The audio codec bundled in a checkpoint. Raises CheckpointError."""
+    config = checkpoint.config
+    return AudioVAE(_load(build_audio_codec(config.audio), checkpoint, checkpoints.AUDIO_CODEC), config)
 
 
 def _load(codec: Any, checkpoint: Checkpoint, part: str) -> Any:

@@ -214,3 +214,24 @@ def require_finite(latent: dict[str, Any], what: str) -> None:
                 f"{what}: the {name} latent holds NaN or infinity, nothing can be decoded from it. Load the model with weight_dtype "
                 "'default', and take other attention or quantisation nodes out of the MODEL's path."
             )
+
+
+def require_finite_step(x0: Any, model: Any) -> None:
+    """Raises ValueError when what a step made holds NaN, with the weights that do where there are some: going on would only take time."""
+    streams = x0.unbind() if getattr(x0, "is_nested", False) else [x0]
+    if all(bool(torch.isfinite(stream).all()) for stream in streams):
+        return
+    broken = [key for key, weight in model.model.diffusion_model.state_dict().items() if not _finite(weight)]
+    if broken:
+        named = ", ".join(broken[:3]) + (" ..." if len(broken) > 3 else "")
+        raise ValueError(
+            f"{len(broken)} of the model's weights hold NaN or infinity: {named}. The training diverged, the file is damaged, or values "
+            "are too large for fp8; try weight_dtype 'default', else another checkpoint"
+        )
+    require_finite({"samples": x0}, "the first step went wrong")
+
+
+def _finite(weight: Tensor) -> bool:
+    if not weight.is_floating_point():
+        return True
+    return bool(torch.isfinite(weight.float() if weight.dtype.itemsize == 1 else weight).all())

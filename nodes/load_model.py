@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import folder_paths
 from comfy_api.latest import io
 
 from ..unitalking_core import checkpoint as checkpoints
-from .codecs import load_codecs
-from .loading import FOLDER, WEIGHT_DTYPES, checkpoint_names, checkpoint_path, patcher_of, with_bundled_parts
-from .text import load_text_encoder
+from ..unitalking_core.checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC
+from .files import BUNDLED, CHECKPOINTS, FOLDERS, NANO, checkpoint_names, checkpoint_path, choices
+from .loading import WEIGHT_DTYPES, patcher_of, read, with_bundled_parts
+from .parts import load_audio_vae, load_text_encoder, load_video_vae, require_right_choices
+
+
+def _part(name: str, part: str, tooltip: str) -> io.Combo.Input:
+    tooltip += " 'bundled' takes the one in the checkpoint, as nano has it."
+    return io.Combo.Input(name, options=choices(part), default=BUNDLED, optional=True, tooltip=tooltip)
 
 
 class LoadUniTalkingModel(io.ComfyNode):
@@ -20,22 +28,27 @@ class LoadUniTalkingModel(io.ComfyNode):
             display_name="Load UniTalking Model",
             category="UniTalking",
             description="Loads a UniTalking checkpoint: the joint audio-video model with its text encoder and both codecs. "
-            "The nano model ships with the pack; put others into models/unitalking.",
+            "The nano model ships with the pack; put others into models/unitalking or models/diffusion_models.",
             search_aliases=["talking head", "lip sync", "audio video model", "unitalking checkpoint"],
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
                     options=names,
-                    default=next(iter(names), None),
-                    tooltip="A UniTalking checkpoint (.safetensors) in models/unitalking, or the nano model that ships with the pack.",
+                    default=NANO if NANO in names else next(iter(names), None),
+                    tooltip="A UniTalking checkpoint (.safetensors, .gguf) in models/unitalking or models/diffusion_models, or nano, "
+                    "which ships with the pack.",
                 ),
                 io.Combo.Input(
                     "weight_dtype",
                     options=list(WEIGHT_DTYPES),
                     default="default",
                     advanced=True,
-                    tooltip="How the transformer's weights are kept in memory. fp8 halves the memory and costs some quality.",
+                    tooltip="How the transformer's weights are kept in memory. fp8 halves the memory of bf16 and costs some quality; "
+                    "'fast' multiplies in fp8 too, on cards that can. Quantised files (scaled fp8, GGUF) stay as they are.",
                 ),
+                _part("text_encoder", TEXT_ENCODER, "For full-size models: UMT5-XXL, in models/text_encoders."),
+                _part("vae", VIDEO_CODEC, "For full-size models: the VAE of Wan2.2 5B, in models/vae."),
+                _part("audio_codec", AUDIO_CODEC, "For full-size models: MMAudio's codec, in models/audio_codecs."),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL"),
@@ -46,14 +59,24 @@ class LoadUniTalkingModel(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint: str, weight_dtype: str) -> tuple:
+    def fingerprint_inputs(
+        cls, checkpoint: str, weight_dtype: str, text_encoder: str = BUNDLED, vae: str = BUNDLED, audio_codec: str = BUNDLED
+    ) -> tuple:
         """A file that was replaced is loaded again."""
-        path = folder_paths.get_full_path(FOLDER, checkpoint)
-        return (path, checkpoints.stamp(path) if path else None, weight_dtype)
+        chosen = {CHECKPOINTS: checkpoint, **_chosen(text_encoder, vae, audio_codec)}
+        paths = {part: folder_paths.get_full_path(FOLDERS.get(part, part), name) for part, name in chosen.items() if name != BUNDLED}
+        return (weight_dtype, *((part, path, checkpoints.stamp(path) if path else None) for part, path in paths.items()))
 
     @classmethod
-    def execute(cls, checkpoint: str, weight_dtype: str) -> io.NodeOutput:
-        loaded = with_bundled_parts(checkpoints.load(checkpoint_path(checkpoint)))
-        dtype = WEIGHT_DTYPES[weight_dtype]
-        model = patcher_of(loaded, {} if dtype is None else {"dtype": dtype})
-        return io.NodeOutput(model, load_text_encoder(loaded), *load_codecs(loaded))
+    def execute(
+        cls, checkpoint: str, weight_dtype: str, text_encoder: str = BUNDLED, vae: str = BUNDLED, audio_codec: str = BUNDLED
+    ) -> io.NodeOutput:
+        loaded = with_bundled_parts(read(checkpoint_path(checkpoint)))
+        require_right_choices(loaded, _chosen(text_encoder, vae, audio_codec), checkpoint)
+        model = patcher_of(loaded, WEIGHT_DTYPES[weight_dtype])
+        clip = load_text_encoder(loaded, text_encoder)
+        return io.NodeOutput(model, clip, load_video_vae(loaded, vae), load_audio_vae(loaded, audio_codec))
+
+
+def _chosen(text_encoder: str, vae: str, audio_codec: str) -> dict[str, Any]:
+    return {TEXT_ENCODER: text_encoder, VIDEO_CODEC: vae, AUDIO_CODEC: audio_codec}

@@ -128,7 +128,12 @@ class UniTalkingModel(comfy.model_base.BaseModel):
     # Memory and context windows.
 
     def memory_required(self, input_shape: Any, cond_shapes: Any = None) -> float:
-        """Bytes of activations at the widest point of a block, plus the keys and values that a run keeps."""
+        """Bytes at the widest point of a block, plus the keys and values that a run keeps.
+
+        Counted in tensors of a stream's tokens, as the block has them at once: joining q, k and v for the attention (the tokens, q, k and v
+        twice, the result twice), rotating k in float32, or the feed-forward layers (the tokens before and after, their modulated norm, the
+        hidden layer before and after its activation). The host is taken to have an attention that keeps no table of scores.
+        """
         c, run = self.unitalking.transformer, RUN.get()
         if run is None:  # another thread, or an estimate outside a run: all of the pack counted as video
             video, audio = input_shape[-1] // self.unitalking.video.channels // math.prod(c.video_patch), 0
@@ -136,12 +141,14 @@ class UniTalkingModel(comfy.model_base.BaseModel):
             part = input_shape[-1] / sum(math.prod(s[1:]) for s in run.shapes) if len(run.shapes) > 1 else 1.0  # a context window
             video, audio = (math.ceil(part * tokens) for tokens in stream_sizes(run.shapes, c.video_patch))
         rows, size = input_shape[0], comfy.model_management.dtype_size(self.get_dtype_inference())
-        tokens = video + audio
-        attention = tokens * c.dim * (9 * size + 3 * 4)  # residual, modulated, q k v twice (own and joint), out; float32 while rotating
-        feed_forward = max(video, audio) * (2 * c.ffn_dim + 2 * c.dim) * size + tokens * c.dim * size
+        tokens, wider = video + audio, max(video, audio)
+        attention = 9 * tokens * c.dim * size
+        rotation = tokens * c.dim * size + wider * c.dim * (3 * size + 3 * 4)
+        feed_forward = 2 * tokens * c.dim * size + wider * (c.dim + 2 * c.ffn_dim) * size
         conditions = self.unitalking.text.tokens + self.unitalking.audio.max_voice_tokens
         kept = 0 if run is not None and run.prepared else 2 * c.layers * 2 * conditions * c.dim * size
-        return float(rows * (max(attention, feed_forward) + kept))
+        cast = c.dim * c.ffn_dim * size if self.manual_cast_dtype is not None else 0
+        return float(rows * (max(attention, rotation, feed_forward) + kept) + cast)
 
     def map_context_window_to_modalities(self, primary_indices: list[int], latent_shapes: Any, dim: int) -> list[list[int]]:
         """Audio tokens that sound during the video latents of a context window."""
@@ -193,9 +200,9 @@ class UniTalkingSupported(comfy.supported_models_base.BASE):
 def _latent_format(config: ModelConfig) -> comfy.latent_formats.LatentFormat:
     """Video comes first in a joint latent, so the format is the video's: geometry and preview colours."""
     video = config.video
-    form = comfy.latent_formats.Wan22() if video.codec == "wan2.2" else comfy.latent_formats.LatentFormat()
+    form = comfy.latent_formats.Wan22() if video.codec == "wan2.2-vae" else comfy.latent_formats.LatentFormat()
     form.latent_rgb_factors_reshape = partial(_preview_part, channels=video.channels)
-    if video.codec == "wan2.2":
+    if video.codec == "wan2.2-vae":
         return form
     form.latent_channels, form.latent_dimensions = video.channels, 3
     form.spacial_downscale_ratio, form.temporal_downscale_ratio = video.spatial_stride, video.temporal_stride

@@ -13,7 +13,7 @@ from comfy_api.latest import io
 
 from ..unitalking_core.flow import Guidance
 from .guider import UniTalkingGuider, with_voice
-from .latents import clip_streams, model_config, require_finite
+from .latents import clip_streams, model_config, require_finite, require_finite_step
 from .reference_voice import Voice, require_voice
 
 
@@ -98,13 +98,20 @@ class JointFlowSampler(io.ComfyNode):
             positive, negative, Guidance(video_text_scale, audio_text_scale, voice_scale, video_sync_scale, audio_sync_scale)
         )
         sigmas = comfy.samplers.KSampler(model, steps, model.load_device, sampler_name, scheduler).sigmas
+        preview = latent_preview.prepare_callback(model, sigmas.shape[-1] - 1)
+
+        def after_step(step: int, x0: Any, x: Any, total: int) -> None:
+            if step == 0:
+                require_finite_step(x0, model)
+            preview(step, x0, x, total)
+
         samples = guider.sample(
             comfy.sample.prepare_noise(latent["samples"], seed, latent.get("batch_index")),
             latent["samples"],
             comfy.samplers.sampler_object(sampler_name),
             sigmas,
             denoise_mask=latent.get("noise_mask"),
-            callback=latent_preview.prepare_callback(model, sigmas.shape[-1] - 1),
+            callback=after_step,
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,
         )

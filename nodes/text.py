@@ -51,7 +51,7 @@ class TextModel(nn.Module):
         return encoded.to(comfy.model_management.intermediate_device()), None
 
 
-def load_text_encoder(checkpoint: Checkpoint) -> comfy.sd.CLIP:
+def bundled_text_encoder(checkpoint: Checkpoint) -> comfy.sd.CLIP:
     """The text encoder bundled in a checkpoint. Raises CheckpointError."""
     encoder = build_text_encoder(checkpoint.config.text, checkpoint.config.transformer.text_dim)
     part = checkpoint.part(checkpoints.TEXT_ENCODER)

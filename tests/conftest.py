@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from scripts import test_tools
-from tests.server.harness import ComfyServer
+from tests.server.harness import ComfyServer, link_probes
 
-PROBES = Path(__file__).parent / "server" / "probes"
 MARKERS = (
     "server: needs a real ComfyUI server",
     "browser: needs a real browser (and a server)",
@@ -54,7 +52,7 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
         server = ComfyServer(tmp_path_factory.mktemp("comfy"))
     except FileNotFoundError as error:
         absent(str(error))
-    (server.base / "custom_nodes" / PROBES.name).symlink_to(PROBES, target_is_directory=True)
+    link_probes(server)
     server.start()
     try:
         yield server

@@ -22,7 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_prepare(commands)
     _add_train(commands)
     _add_evaluate(commands)
+    _add_assemble(commands)
     _add_info(commands)
+    _add_convert_audio_codec(commands)
+    _add_convert_gguf(commands)
     options, rest = parser.parse_known_args(arguments)
     if rest and "forward" not in options:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -46,6 +49,8 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--portrait", type=Path, help="a picture of a face; without it the model draws one")
     parser.add_argument("--voice", type=Path, help="3 to 5 s of speech; without it the model chooses a voice")
     parser.add_argument("--checkpoint", type=Path, default=NANO, help="a UniTalking checkpoint (default: the nano model)")
+    for name, what in (("text-encoder", "UMT5-XXL"), ("vae", "Wan2.2's VAE"), ("audio-codec", "MMAudio's codec, converted")):
+        parser.add_argument(f"--{name}", type=Path, help=f"{what}: its file, where the checkpoint does not hold it")
     parser.add_argument("--seconds", type=float, help="length of the clip (default: the model's own)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int)
@@ -57,6 +62,7 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
 
 
 def _generate(options: argparse.Namespace) -> None:
+    from .checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC
     from .flow import Guidance
     from .generate import Pipeline
     from .media import Encoding, write_clip
@@ -66,7 +72,8 @@ def _generate(options: argparse.Namespace) -> None:
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"at least one step is needed, got --steps {options.steps}")
     started = time.perf_counter()
-    pipeline = Pipeline.load(options.checkpoint, _device(options.device))
+    files = {TEXT_ENCODER: options.text_encoder, VIDEO_CODEC: options.vae, AUDIO_CODEC: options.audio_codec}
+    pipeline = Pipeline.load(options.checkpoint, _device(options.device), files={part: file for part, file in files.items() if file})
     text = pipeline.config.sampling.text_scale if options.text_scale is None else options.text_scale
     clip = pipeline.generate(
         options.text,
@@ -130,19 +137,79 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
+def _add_assemble(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("assemble", help="Wan2.2-TI2V-5B and a twin for sound -> a full-size model to train")
+    parser.add_argument("--video", type=Path, required=True, help="Wan2.2-TI2V-5B: a file, a shard or index of shards, or their folder")
+    parser.add_argument(
+        "--audio", default="random", help="the sound's stream: random, copy (of the video's) or ovi:FILE (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument("--audio-rate", choices=("44k", "16k"), default="44k", help="the sound's codec (default: %(default)s)")
+    parser.add_argument("--dtype", choices=("bf16", "fp16", "fp32", "fp8_e4m3fn_scaled"), default="bf16", help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights that are drawn")
+    parser.set_defaults(run=_assemble)
+
+
+def _assemble(options: argparse.Namespace) -> None:
+    from .checkpoint.assemble import assemble
+    from .memory import peak_memory
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{done / total:4.0%} of {total / 1e9:.2f} billion weights", end="" if done < total else "\n", file=sys.stderr, flush=True)
+
+    started = time.perf_counter()
+    made = assemble(options.video, options.audio, options.out, options.audio_rate, options.dtype, options.seed, show)
+    print(made.describe())
+    peak = peak_memory()
+    print(
+        f"{options.out}: {made.config.name}, {options.out.stat().st_size / 1e9:.2f} GB in {time.perf_counter() - started:.1f} s"
+        + ("" if peak is None else f", peak memory {peak / 1e9:.2f} GB")
+    )
+
+
 def _add_info(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("info", help="what a checkpoint is: configuration and parameters by part")
-    parser.add_argument("checkpoint", type=Path, nargs="?", default=NANO)
+    parser = commands.add_parser("info", help="what a preset or a file is: its kind, size, parameters by part, configuration")
+    parser.add_argument("checkpoint", nargs="?", default=str(NANO), help="nano, 10b, 10b-16k ..., or a file, index or folder of weights")
+    parser.add_argument("--check", action="store_true", help="read every weight of the file and look for NaN")
     parser.set_defaults(run=_info)
 
 
 def _info(options: argparse.Namespace) -> None:
-    from . import checkpoint as checkpoints
+    from .checkpoint.report import describe
 
-    file = checkpoints.load(options.checkpoint)
-    print(file.config.to_metadata()["config"])
-    for name, state in file.parts.items():
-        print(f"{name:>14}: {sum(t.numel() for t in state.values()) / 1e6:8.2f} M parameters in {len(state)} tensors")
+    print(describe(options.checkpoint, options.check))
+
+
+def _add_convert_audio_codec(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("convert-audio-codec", help="MMAudio's published VAE and vocoder -> one safetensors file")
+    parser.add_argument("--vae", type=Path, required=True, help="v1-44.pth, v1-16.pth or a re-packaging of them")
+    parser.add_argument("--vocoder", type=Path, help="bigvgan_generator.pt (44k) or best_netG.pt (16k); left out: the same file holds both")
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), default="fp32", help="of the stored weights (default: %(default)s)")
+    parser.set_defaults(run=_convert_audio_codec)
+
+
+def _convert_audio_codec(options: argparse.Namespace) -> None:
+    from .codecs.convert import DTYPES, convert
+
+    config = convert(options.vae, options.vocoder or options.vae, options.out, DTYPES[options.dtype])
+    print(f"{options.out}: {config.codec}, {config.sample_rate} Hz, {options.out.stat().st_size / 1e6:.0f} MB in {options.dtype}.")
+    print("MMAudio's weights are CC BY-NC 4.0, not for commercial use; NVIDIA's vocoder is MIT.")
+
+
+def _add_convert_gguf(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("convert-gguf", help="a checkpoint -> a GGUF file whose large weights have four to eight bits")
+    parser.add_argument("checkpoint", type=Path, help="a UniTalking checkpoint in bf16, fp16 or fp32")
+    parser.add_argument("--kind", default="q8_0", help="q8_0 (8.5 bits a weight), q5_0 (5.5) or q4_0 (4.5) (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="the .gguf file to write")
+    parser.set_defaults(run=_convert_gguf)
+
+
+def _convert_gguf(options: argparse.Namespace) -> None:
+    from .checkpoint import gguf, load
+
+    gguf.save(options.out, load(options.checkpoint), options.kind)
+    print(f"{options.out}: {options.out.stat().st_size / 1e9:.2f} GB, {options.checkpoint.stat().st_size / 1e9:.2f} GB before")
 
 
 if __name__ == "__main__":

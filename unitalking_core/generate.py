@@ -1,25 +1,26 @@
 """The whole job without ComfyUI: text + portrait + voice -> a clip.
 
-`Pipeline.load` reads a checkpoint that bundles its text encoder and codecs; `Pipeline.generate` runs a task of the table.
+`Pipeline.load` reads a checkpoint with its text encoder and codecs; `Pipeline.generate` runs a task of the table.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from . import checkpoint as checkpoints
-from .codecs import AudioCodec, VideoCodec, build_audio_codec, build_video_codec
+from .codecs import AudioCodec, VideoCodec
+from .conditions import TextEncoder
 from .conditions.portrait import Fit, fit_portrait, snap_size
-from .conditions.text import NanoTextEncoder, build_text_encoder
 from .conditions.voice import fit_voice_tokens, prepare_voice
 from .config import ModelConfig
 from .flow import Guidance, Pass, sample_euler, uniform_sigmas
 from .latents import from_model_space, to_model_space
+from .parts import load_part
 from .tasks import APART, Visibility, task_for
 from .timeline import Clip
 from .transformer import Conditions, UniTalkingTransformer
@@ -49,28 +50,30 @@ class Pipeline:
 
     config: ModelConfig
     transformer: UniTalkingTransformer
-    text_encoder: NanoTextEncoder
+    text_encoder: TextEncoder
     video_codec: VideoCodec
     audio_codec: AudioCodec
     device: torch.device
 
     @classmethod
-    def load(cls, path: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Pipeline:
-        """Raises CheckpointError when the file is not a UniTalking checkpoint or lacks a part."""
+    def load(
+        cls,
+        path: str | os.PathLike,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        files: Mapping[str, str | os.PathLike] | None = None,
+    ) -> Pipeline:
+        """`files`: where the text encoder and codecs lie that the checkpoint names and does not bundle, by part.
+
+        Raises CheckpointError when a file is not what it should be or a part is nowhere, ConfigError when a package is missing.
+        """
         file = checkpoints.load(path)
-        config = file.config
-        parts: dict[str, torch.nn.Module] = {
-            checkpoints.TRANSFORMER: UniTalkingTransformer(config, device="meta"),
-            checkpoints.TEXT_ENCODER: build_text_encoder(config.text, config.transformer.text_dim),
-            checkpoints.VIDEO_CODEC: build_video_codec(config.video),
-            checkpoints.AUDIO_CODEC: build_audio_codec(config.audio),
-        }
-        for name, module in parts.items():
-            checkpoints.load_into(
-                module, file.part(name), name.replace("_", " "), dtype if name == checkpoints.TRANSFORMER else torch.float32
-            )
+        text, video, audio = parts = [load_part(file, part, (files or {}).get(part)) for part in checkpoints.BUNDLED]
+        transformer = UniTalkingTransformer(file.config, device="meta")
+        checkpoints.load_into(transformer, file.part(checkpoints.TRANSFORMER), checkpoints.TRANSFORMER, dtype)
+        for module in (transformer, *parts):
             module.to(device).eval().requires_grad_(False)
-        return cls(config, *parts.values(), torch.device(device))  # type: ignore[call-arg, arg-type]
+        return cls(file.config, transformer, text, video, audio, torch.device(device))  # type: ignore[arg-type]
 
     @torch.inference_mode()
     def generate(

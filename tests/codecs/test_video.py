@@ -62,7 +62,7 @@ def test_off_grid_frames_are_refused(codec: NanoVideoCodec) -> None:
 
 
 def test_unknown_codecs_are_named() -> None:
-    with pytest.raises(ConfigError, match="unknown video codec 'wavelet'; this version can build nano-video"):
+    with pytest.raises(ConfigError, match=r"unknown video codec 'wavelet'; this version can build nano-video, wan2.2-vae"):
         build_video_codec(VideoConfig(codec="wavelet", channels=4, fps=24, width=64, height=64))
-    with pytest.raises(ConfigError, match="unknown audio codec 'wavelet'; this version can build nano-audio"):
+    with pytest.raises(ConfigError, match="unknown audio codec 'wavelet'; this version can build mmaudio-16k, mmaudio-44k, nano-audio"):
         build_audio_codec(AudioConfig(codec="wavelet", channels=4, sample_rate=16000, samples_per_token=640))

@@ -96,7 +96,7 @@ def test_the_command_line_writes_a_clip_and_explains_errors(checkpoint: Path, tm
     assert "cannot use the device 'nowhere'" in errors
     assert "choose one of mp4, webm" in errors
     assert "the text is empty" in errors
-    assert "no such checkpoint" in errors
+    assert "no such file" in errors
     assert "holds no sound that can be read" in errors
     assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
     assert main(["info", str(checkpoint)]) == 0

@@ -12,6 +12,8 @@ from scripts import host
 from scripts.comfy_client import Event, Prompt, Run
 from scripts.comfy_server import ComfyServer as Server
 
+PROBES = Path(__file__).parent / "probes"
+
 
 class ComfyServer:
     """A server under test whose files all lie in `base`.
@@ -76,3 +78,8 @@ class ComfyServer:
     def files(self, run: Run) -> list[Path]:
         """The files a run saved or previewed, saved ones first."""
         return [self.base / file["type"] / file.get("subfolder", "") / file["filename"] for file in run.files()]
+
+
+def link_probes(server: ComfyServer) -> None:
+    """Give a server the test-only probe nodes; before it starts."""
+    (server.base / "custom_nodes" / PROBES.name).symlink_to(PROBES, target_is_directory=True)

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from ..config import AudioConfig, ConfigError, VideoConfig
 from .audio import NanoAudioCodec
+from .mmaudio import MODES, MMAudioCodec
 from .video import NanoVideoCodec
+from .wan import Wan22VideoCodec
 
 
 class VideoCodec(Protocol):
@@ -32,8 +34,8 @@ class AudioCodec(Protocol):
     def decode(self, latent: Tensor) -> Tensor: ...
 
 
-VIDEO_CODECS: dict[str, Callable[[VideoConfig], nn.Module]] = {"nano-video": NanoVideoCodec}
-AUDIO_CODECS: dict[str, Callable[[AudioConfig], nn.Module]] = {"nano-audio": NanoAudioCodec}
+VIDEO_CODECS: dict[str, Callable[[VideoConfig], nn.Module]] = {"nano-video": NanoVideoCodec, "wan2.2-vae": Wan22VideoCodec}
+AUDIO_CODECS: dict[str, Callable[[AudioConfig], nn.Module]] = {"nano-audio": NanoAudioCodec, **dict.fromkeys(MODES, MMAudioCodec)}
 
 
 def build_video_codec(config: VideoConfig) -> nn.Module:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import ConfigError, TextConfig
+from .umt5 import UMT5TextEncoder
 
 START, END = "<S>", "<E>"
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789 .,;:!?'\"-()/&%+"
@@ -84,11 +85,13 @@ class NanoTextEncoder(nn.Module):
         return padded, torch.tensor([len(values) for values in ids])
 
 
-TEXT_ENCODERS = {"nano-text": NanoTextEncoder}
+TEXT_ENCODERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {"nano-text": NanoTextEncoder, "umt5-xxl": UMT5TextEncoder}
+LEARNED = ("nano-text",)
+"""Those that are trained with their model; the others are public models, which stay as they are."""
 
 
-def build_text_encoder(config: TextConfig, text_dim: int) -> NanoTextEncoder:
-    """The bundled text encoder that the configuration names. Raises ConfigError for an unknown name."""
+def build_text_encoder(config: TextConfig, text_dim: int) -> Any:
+    """The text encoder that the configuration names, a module with `encode(texts)`. Raises ConfigError for an unknown name."""
     if config.encoder not in TEXT_ENCODERS:
         raise ConfigError(f"unknown text encoder '{config.encoder}'; this version can build {', '.join(TEXT_ENCODERS)}")
     return TEXT_ENCODERS[config.encoder]({**config.options, "tokens": config.tokens, "text_dim": text_dim})

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from .. import checkpoint
-from ..conditions.text import TEXT_ENCODERS, build_text_encoder
+from ..conditions.text import LEARNED, build_text_encoder
 from ..config import ModelConfig
 from ..presets import PRESETS
 from ..tasks import TASKS, Given
@@ -83,7 +83,8 @@ def describe(config: TrainingConfig, ranks: int) -> str:
 
 def _describe_stage(config: TrainingConfig, stage: Stage, model: ModelConfig, transformer: UniTalkingTransformer, ranks: int) -> list[str]:
     weights = list_weights(model, transformer, stage)
-    memory = estimate_memory(model, stage, weights, ranks, config.precision)
+    precision = "fp32" if config.precision == "fp32" else "bf16"  # "auto" is bf16 on whatever is worth a plan
+    memory = estimate_memory(model, stage, weights, ranks, precision)
     rows = rows_of_one(stage, ranks)
     lines = [f"stage {stage.name}: {stage.steps} steps of {stage.accumulate} x {stage.batch} clips, {stage.optimizer}, lr {stage.lr:g}"]
     lines += [f"  tasks {', '.join(f'{name} {weight:g}' for name, weight in stage.tasks.items())}", "  parameters"]
@@ -94,9 +95,9 @@ def _describe_stage(config: TrainingConfig, stage: Stage, model: ModelConfig, tr
             values, learned = (sum(w.values for w in found) / 1e6 for found in (here, trained))
             counts = f"{values:>11.2f} M in {len(here):>4} tensors, trained {learned:>9.2f} M in {len(trained):>4}"
             lines.append(f"    {part:<13}{counts}")
-    if model.text.encoder not in TEXT_ENCODERS:
+    if model.text.encoder not in LEARNED:
         lines.append(f"    text is encoded by '{model.text.encoder}', which is not trained and not counted")
-    lines.append(f"  memory of one process of {ranks}, {rows} row{'s' * (rows > 1)} at a time, {config.precision}")
+    lines.append(f"  memory of one process of {ranks}, {rows} row{'s' * (rows > 1)} at a time, {precision}")
     for name in ("weights", "gradients", "optimizer", "average"):
         lines.append(f"    {name:<13}{getattr(memory, name) / GIB:>8.2f} GiB")
     lines.append(f"    {'kept':<13}{memory.kept / GIB:>8.2f} GiB")
@@ -111,7 +112,7 @@ def _describe_stage(config: TrainingConfig, stage: Stage, model: ModelConfig, tr
 def list_weights(model: ModelConfig, transformer: UniTalkingTransformer, stage: Stage) -> list[Weight]:
     """Every parameter of a run: the transformer's, a bundled text encoder's, and the stage's adapters."""
     named: list[tuple[str, torch.Tensor]] = list(transformer.named_parameters())
-    if model.text.encoder in TEXT_ENCODERS:
+    if model.text.encoder in LEARNED:
         with torch.device("meta"):
             encoder = build_text_encoder(model.text, model.transformer.text_dim)
         named += [(f"text_encoder.{name}", parameter) for name, parameter in encoder.named_parameters()]
@@ -127,7 +128,7 @@ def list_weights(model: ModelConfig, transformer: UniTalkingTransformer, stage: 
 
 def estimate_memory(model: ModelConfig, stage: Stage, weights: list[Weight], ranks: int, precision: str) -> Memory:
     """The formulas above."""
-    size = 4 if precision == "fp32" else 2
+    size = 2 if precision == "bf16" else 4
     values = sum(w.values for w in weights)
     trained = [w for w in weights if stage.trains(w.name)]
     learned = sum(w.values for w in trained)

@@ -15,6 +15,7 @@ from ..conditions.text import build_text_encoder
 from ..config import ModelConfig
 from ..flow import interpolate, target
 from ..transformer import UniTalkingTransformer
+from ..transformer.initialisation import initial
 from ..transformer.model import RunBlock
 from ..transformer.operations import attend as plain_attend
 from ..transformer.prediction import loss_weight
@@ -22,7 +23,6 @@ from .attention import attend_by_products
 from .batches import Batch
 from .conditions import conditions_for_training
 
-FIRST_GATE = 0.4
 MOST_MOTION = 8.0
 
 
@@ -109,19 +109,11 @@ def checkpointed(_: int, block: Callable[..., Any], video: Tensor | None, audio:
     return checkpoint(block, video, audio, use_reentrant=False, preserve_rng_state=False)
 
 
+@torch.no_grad()
 def initialise(transformer: UniTalkingTransformer) -> None:
-    """Xavier for linear layers; blocks begin with the same modest gates at every noise level, and the head predicts zero."""
-    for module in transformer.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            nn.init.zeros_(module.bias)
-    for stream in (transformer, transformer.audio):
-        nn.init.xavier_uniform_(stream.patch_embedding.weight.data.flatten(1))
-        nn.init.normal_(stream.time_projection[1].get_parameter("weight"), std=0.02)
-        nn.init.zeros_(stream.head.head.weight)
-        for block in stream.blocks:
-            nn.init.zeros_(block.modulation.weight)
-            nn.init.constant_(block.modulation.weight.data[:, (2, 5)], FIRST_GATE)
+    """Draw all weights anew, as `transformer.initialisation` says."""
+    for name, parameter in transformer.named_parameters():
+        parameter.copy_(initial(name, parameter.shape))
 
 
 def _mixed(data: Tensor, noise: Tensor, s: Tensor, mask: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..codecs import AUDIO_CODECS, VIDEO_CODECS, NanoAudioCodec, NanoVideoCodec
-from ..conditions.text import TEXT_ENCODERS, build_text_encoder
+from ..conditions.text import LEARNED, build_text_encoder
 from ..config import AudioConfig, ConfigError, ModelConfig, VideoConfig
 from ..generate import Pipeline
 from ..tasks import TASKS, Given
@@ -44,7 +44,7 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
     if config.threads:
         torch.set_num_threads(config.threads)
     model = _model(config)
-    if model.text.encoder not in TEXT_ENCODERS:
+    if model.text.encoder not in LEARNED:
         raise ConfigError(f"training cannot encode text with '{model.text.encoder}' yet; `--dry-run` shows what the run would need")
     if config.latents:
         parts = checkpoint.load(config.start).parts if config.start else {}
@@ -108,7 +108,7 @@ def _model(config: TrainingConfig) -> ModelConfig:
     """
     if not config.start:
         model = config.preset()
-        learned = model.video.codec in VIDEO_CODECS and model.audio.codec in AUDIO_CODECS
+        learned = VIDEO_CODECS.get(model.video.codec) is NanoVideoCodec and AUDIO_CODECS.get(model.audio.codec) is NanoAudioCodec
         if learned and config.latents:
             raise ConfigError(
                 f"{config.latents}: the codecs of '{config.model}' are learned; name a 'start' whose codecs made these latents"

@@ -68,7 +68,8 @@ def load_warm_start(path: str, learner: Learner) -> str:
     """Give the learner what fits of a checkpoint, by name and shape; says what does not. Raises CheckpointError when the file is none."""
     file, left_out = checkpoint.load(path), []
     for part, module in ((checkpoint.TRANSFORMER, learner.transformer), (checkpoint.TEXT_ENCODER, learner.text_encoder)):
-        theirs, own = file.part(part), dict(module.named_parameters())
+        theirs = checkpoint.multiplied_out(file.part(part), part.replace("_", " "), torch.float32)
+        own = dict(module.named_parameters())
         for name, parameter in own.items():
             if name in theirs and theirs[name].shape == parameter.shape:
                 parameter.data.copy_(theirs[name])

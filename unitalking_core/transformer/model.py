@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..config import ModelConfig
 from ..tasks import JOINT, Visibility
-from .attention import ConditionKV, joint_attention
+from .attention import QKV, ConditionKV, joint_attention
 from .operations import Attend, Operations
 from .operations import attend as plain_attend
 from .prediction import Guess, guess, normalise, to_velocity
@@ -34,13 +34,12 @@ class Conditions(NamedTuple):
 
 
 class StreamState(NamedTuple):
-    """One stream as it enters the blocks: tokens (B, L, D), block modulation e (B, G, 6, D), RoPE tables (L, d/2).
+    """What one stream's blocks need beside its tokens: block modulation e (B, G, 6, D), RoPE tables (L, d/2).
 
     What the head needs after them: its own modulation (B, G, D), the token grid, the latent that came in, and for models that predict
     data its noise levels and where its data are expected.
     """
 
-    x: Tensor
     e: Tensor
     rope: tuple[Tensor, Tensor]
     head_e: Tensor
@@ -101,9 +100,8 @@ class UniTalkingTransformer(Stream):
         """
         if video is None and audio is None:
             raise ValueError("both streams are absent: give a video latent, an audio latent or both")
-        v = self._enter(self, video, t_video, 0.0)
-        a = self._enter(self.audio, audio, t_audio, audio_start)
-        v_tokens, a_tokens = (None if s is None else s.x for s in (v, a))
+        v_tokens, v = self._enter(self, video, t_video, 0.0)
+        a_tokens, a = self._enter(self.audio, audio, t_audio, audio_start)
         for i, (video_block, audio_block) in enumerate(zip(self.blocks, self.audio.blocks, strict=True)):
             step = partial(self._step, i, video_block, audio_block, v, a, conditions=conditions, visibility=visibility, attend=attend)
             v_tokens, a_tokens = step(v_tokens, a_tokens) if run_block is None else run_block(i, step, v_tokens, a_tokens)
@@ -114,9 +112,12 @@ class UniTalkingTransformer(Stream):
             out_audio = self._leave(self.audio, a_tokens, a)
         return out_video, out_audio
 
-    def _enter(self, stream: Stream, latent: Tensor | None, t: Tensor | None, start: float) -> StreamState | None:
+    def _enter(
+        self, stream: Stream, latent: Tensor | None, t: Tensor | None, start: float
+    ) -> tuple[Tensor, StreamState] | tuple[None, None]:
+        """A stream's tokens (B, L, D) and what goes with them through the blocks; the tokens apart, so that the first ones are let go."""
         if latent is None:
-            return None
+            return None, None
         if t is None:
             raise ValueError("a latent came without its timestep: give t_video with video and t_audio with audio")
         t = t.reshape(len(t), -1)
@@ -129,7 +130,7 @@ class UniTalkingTransformer(Stream):
         seen = latent if around is None else normalise(latent, *around)
         x = stream.embed(F.pad(seen, padding))
         e, projected = stream.embed_time(t, x.dtype)
-        return StreamState(x, projected, self._rope_tables(stream, grid, start, x.device), e, grid, latent, around)
+        return x, StreamState(projected, self._rope_tables(stream, grid, start, x.device), e, grid, latent, around)
 
     def _around(self, stream: Stream, latent: Tensor, t: Tensor, grid: tuple[int, ...]) -> tuple[Tensor, Guess]:
         """Noise levels (B, 1, ...) as fine as the latent, and where its data are expected."""
@@ -175,20 +176,28 @@ class UniTalkingTransformer(Stream):
         attend: Attend,
     ) -> tuple[Tensor | None, Tensor | None]:
         """One block on both token sequences. A stream that is absent takes no part."""
-        heads = self.config.heads
         streams = [
             (block, x, block.modulation(state.e).to(x.dtype).unbind(2), state.rope, kv[i])
             for block, x, state, kv in ((video_block, v, video, conditions.video), (audio_block, a, audio, conditions.audio))
             if x is not None and state is not None
         ]
-        qkv = [block.self_attn.qkv(modulate(block.norm1(x), m[0], m[1]), rope) for block, x, m, rope, _ in streams]
-        attended = joint_attention(qkv[0], qkv[1], heads, attend, visibility) if len(qkv) == 2 else (attend(*qkv[0], heads),)
+        seen = self._attended(streams, visibility, attend)
         outs = []
-        for (block, x, m, _, kv), seen in zip(streams, attended, strict=True):
-            x = gated(x, block.self_attn.o(seen), m[2])
+        for block, x, m, _, kv in streams:
+            x = gated(x, seen.pop(0), m[2])
             x = x + block.cross_attn(block.norm3(x), kv, conditions.gate, attend)
             outs.append(gated(x, block.ffn(modulate(block.norm2(x), m[3], m[4])), m[5]))
         return (outs[0] if v is not None else None), (outs[-1] if a is not None else None)
+
+    def _attended(self, streams: Sequence[tuple], visibility: Visibility | Sequence[Visibility], attend: Attend) -> list[Tensor]:
+        """What the joint attention adds to each stream.
+
+        A function of its own, so that q, k and v are gone when the feed-forward layers need the most memory.
+        """
+        qkv: list[QKV] = [block.self_attn.qkv(modulate(block.norm1(x), m[0], m[1]), rope) for block, x, m, rope, _ in streams]
+        heads = self.config.heads
+        attended = joint_attention(qkv[0], qkv[1], heads, attend, visibility) if len(qkv) == 2 else (attend(*qkv[0], heads),)
+        return [block.self_attn.o(rows) for (block, *_), rows in zip(streams, attended, strict=True)]
 
 
 def _cropped(latent: Tensor) -> tuple[Any, ...]:

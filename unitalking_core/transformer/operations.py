@@ -43,6 +43,7 @@ class Operations:
     Linear = nn.Linear
     Conv1d = nn.Conv1d
     Conv3d = nn.Conv3d
+    ConvTranspose1d = nn.ConvTranspose1d
     LayerNorm = nn.LayerNorm
     RMSNorm = nn.RMSNorm
     Modulation = Modulation

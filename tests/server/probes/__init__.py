@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import comfy.model_management
-import folder_paths
 import torch
 from comfy.patcher_extension import WrappersMP
 from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import save_file
 from torch import Tensor
+
+from .audio import ProbeAudio, ProbeAudioCodec
+from .host_models import ProbeHostModels
+from .memory import ProbeMemory
+from .output import output
+from .partial import ProbePartialLoad
+from .wan import ProbeWan
 
 
 class ProbeLatent(io.ComfyNode):
@@ -32,7 +38,7 @@ class ProbeLatent(io.ComfyNode):
                 streams = latent[key].unbind() if getattr(latent[key], "is_nested", False) else [latent[key]]
                 tensors.update({f"{key}.{i}": stream.contiguous().cpu().float() for i, stream in enumerate(streams)})
         info = latent.get("unitalking")
-        save_file(tensors, _output(name, "safetensors"), metadata={"frames": str(info.frames if info else None)})
+        save_file(tensors, output(name, "safetensors"), metadata={"frames": str(info.frames if info else None)})
         return io.NodeOutput()
 
 
@@ -53,7 +59,7 @@ class ProbeMedia(io.ComfyNode):
         tensors = {} if images is None else {"images": images.contiguous()}
         if audio is not None:
             tensors |= {"waveform": audio["waveform"].contiguous(), "sample_rate": torch.tensor(audio["sample_rate"])}
-        save_file(tensors, _output(name, "safetensors"))
+        save_file(tensors, output(name, "safetensors"))
         return io.NodeOutput()
 
 
@@ -76,7 +82,7 @@ class ProbeModel(io.ComfyNode):
             "dtypes": sorted({str(value.dtype) for value in state.values()}),
             "bytes": model.model_size(),
         }
-        Path(_output(name, "json")).write_text(json.dumps(report))
+        Path(output(name, "json")).write_text(json.dumps(report))
         return io.NodeOutput()
 
 
@@ -94,7 +100,7 @@ class ProbePasses(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, name: str) -> io.NodeOutput:
-        path = Path(_output(name, "txt"))
+        path = Path(output(name, "txt"))
         path.write_text("")
 
         def count(executor: Any, x: Any, *args: Any) -> Any:
@@ -107,13 +113,12 @@ class ProbePasses(io.ComfyNode):
         return io.NodeOutput(model)
 
 
-def _output(name: str, ending: str) -> str:
-    return str(Path(folder_paths.get_output_directory()) / f"{name}.{ending}")
-
-
 class Probes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [ProbeLatent, ProbeMedia, ProbeModel, ProbePasses]
+        return [
+            ProbeLatent, ProbeMedia, ProbeModel, ProbePasses, ProbeWan, ProbeMemory, ProbePartialLoad, ProbeAudioCodec, ProbeAudio,
+            ProbeHostModels,
+        ]  # fmt: skip
 
 
 async def comfy_entrypoint() -> Probes:

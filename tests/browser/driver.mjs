@@ -1,4 +1,4 @@
-// Runs one scenario in a real Chromium: node driver.mjs SCENARIO.mjs < {"url", "args", "settings", "screenshot", "microphone"}
+// Runs one scenario in a real Chromium: node driver.mjs SCENARIO.mjs < {"url", "args", "settings", "screenshot"}
 // A scenario is `export default async (page, args) => result`. Prints one line of JSON: {result, errors} or {failure, errors}.
 
 import { createRequire } from 'node:module'
@@ -10,15 +10,11 @@ const { chromium } = createRequire(`${process.env.PLAYWRIGHT_MODULES}/`)('playwr
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
 const SILENT = ['--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required']
 
-const { url, args, settings, screenshot, microphone } = JSON.parse(readFileSync(0, 'utf8'))
-// A .wav file that is heard wherever the page asks for the microphone.
-const MICROPHONE = microphone
-  ? ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-audio-capture=${microphone}`]
-  : []
+const { url, args, settings, screenshot } = JSON.parse(readFileSync(0, 'utf8'))
 const errors = []
 const answer = {}
 
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, headless: true, args: [...FLAGS, ...SILENT, ...MICROPHONE] })
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, headless: true, args: [...FLAGS, ...SILENT] })
 try {
   const page = await browser.newPage({ viewport: { width: 1400, height: 900 } })
   page.setDefaultTimeout(30 * SECONDS)

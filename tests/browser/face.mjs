@@ -32,14 +32,13 @@ export default async (page, { name, pack, cases, pictures }) => {
   })
   const line = panel(page, 'estimate').locator('.line')
   await line.waitFor()
-  for (const { speech, seconds } of cases) {
-    const before = await line.textContent()
+  for (const { speech, seconds, expects } of cases) {
     await type(page, 'UniTalkingPrompt', 'seconds', seconds)
     await type(page, 'UniTalkingPrompt', 'speech', speech)
-    await page.waitForFunction(([old]) => {
-      const host = document.querySelector('[data-unitalking="estimate"]')
-      return host.shadowRoot.querySelector('.line').textContent !== old
-    }, [before])
+    await page.waitForFunction((numbers) => {
+      const { textContent } = document.querySelector('[data-unitalking="estimate"]').shadowRoot.querySelector('.line')
+      return numbers.every((number) => textContent.includes(number))
+    }, expects)
     estimates.push({ text: await line.textContent(), warns: await line.evaluate((each) => each.classList.contains('warn')) })
   }
   await shoot(page, pictures, 'prompt')

@@ -37,7 +37,7 @@ export default async (page, { name, pack, cases, pictures }) => {
     await type(page, 'UniTalkingPrompt', 'speech', speech)
     await page.waitForFunction((numbers) => {
       const { textContent } = document.querySelector('[data-unitalking="estimate"]').shadowRoot.querySelector('.line')
-      return numbers.every((number) => textContent.includes(number))
+      return (textContent.match(/\d+\.\d/g) ?? []).join() === numbers.join()
     }, expects)
     estimates.push({ text: await line.textContent(), warns: await line.evaluate((each) => each.classList.contains('warn')) })
   }

@@ -52,7 +52,7 @@ export async function run(page, seconds = 300) {
   await page.evaluate(() => {
     window.__run = new Promise((resolve) => {
       let steps = 0
-      window.app.api.addEventListener('progress', () => (steps += 1))
+      for (const event of ['progress', 'progress_state']) window.app.api.addEventListener(event, () => (steps += 1))
       const ends = { execution_success: 'success', execution_error: 'error', execution_interrupted: 'interrupted' }
       for (const [event, status] of Object.entries(ends)) {
         window.app.api.addEventListener(event, ({ detail }) => resolve({ status, message: detail?.exception_message ?? '', steps }), {

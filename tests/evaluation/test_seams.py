@@ -38,6 +38,6 @@ def test_jumps_are_found(jump: bool) -> None:
 
 
 def test_pitch() -> None:
-    frames, tone = clip(False)
+    _, tone = clip(False)
     assert pitch_of(tone[:, :RATE], RATE) == pytest.approx(150, rel=0.02)
     assert pitch_of(tone[:, :100], RATE) is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torchaudio
@@ -47,7 +48,7 @@ def seams(frames: Tensor, fps: float, waveform: Tensor, sample_rate: int, border
     """Frames (F, H, W, 3) in [0, 1], waveform (1, N), borders in seconds between the parts."""
     length = len(frames) / fps
     edges = [0.0, *borders, length]
-    middles = [a + share * (b - a) for a, b in zip(edges, edges[1:], strict=False) for share in (0.3, 0.4, 0.5, 0.6, 0.7)]
+    middles = [a + share * (b - a) for a, b in pairwise(edges) for share in (0.3, 0.4, 0.5, 0.6, 0.7)]
 
     def around(at: float, measure: Callable[[float, float], float | None]) -> float | None:
         pair = measure(max(at - WINDOW_SECONDS, 0), at), measure(at, min(at + WINDOW_SECONDS, length))

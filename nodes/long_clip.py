@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..unitalking_core.conditions.long_script import Line, cut, dialogue
 from ..unitalking_core.conditions.script import languages, parse
-from ..unitalking_core.stretches import CONTEXT_SECONDS
+from ..unitalking_core.stretches import room
 from .codecs import require_audio_vae
 from .latents import INFO, finished_latent, joint_streams, model_config
 from .prompt import AUTO
@@ -46,12 +46,13 @@ def _rest() -> list[io.Input]:
         *sampling_inputs(),
         io.Float.Input(
             "context",
-            default=CONTEXT_SECONDS,
-            min=0.2,
+            default=0.0,
+            min=0.0,
             max=5.0,
             step=0.1,
             advanced=True,
-            tooltip="Seconds of what is there already that every part sees and hears. More joins better and leaves less room for words.",
+            tooltip="Seconds of what is there already that every part sees and hears; 0 takes a sixth of the model's own length. "
+            "More joins better and leaves less room for words.",
         ),
         io.Combo.Input(
             "language",
@@ -81,9 +82,7 @@ def _talk(model: Any, clip: Any, audio_vae: Any, negative: list, context: float,
 
 def _parts(run: Talk, lines: list[Line], parts: int) -> list[Line]:
     """Lines cut to what the model can say at a time, as many as are wanted."""
-    longest = model_config(run.model).sampling.seconds - run.context
-    if longest < 0.5:
-        raise ValueError(f"a context of {run.context:g} s leaves no room for words in {longest + run.context:.1f} s; make it shorter")
+    longest = room(model_config(run.model).sampling.seconds, run.context)
     found = [Line(line.speaker, part) for line in lines for part in cut(line.speech, longest, run.language, run.pace)]
     return found[:parts] if parts else found
 

@@ -15,7 +15,7 @@ from .flow import Guidance
 from .generate import GeneratedClip, Pipeline
 from .latents import from_model_space
 from .sampling import sample
-from .stretches import CONTEXT_SECONDS, Levels, Stretch, Track
+from .stretches import Levels, Stretch, Track, room
 from .tasks import TASKS
 
 OnStep = Callable[[int, int], None]
@@ -42,7 +42,7 @@ def generate_long(
     seed: int = 0,
     steps: int | None = None,
     guidance: Guidance | None = None,
-    context: float = CONTEXT_SECONDS,
+    context: float = 0.0,
     language: str | None = None,
     pace: float = 1.0,
     on_part: OnStep | None = None,
@@ -53,7 +53,7 @@ def generate_long(
     """
     config = pipeline.config
     settings, longest = config.sampling, config.sampling.seconds
-    parts = cut(script.speech, longest - context, language, pace)
+    parts = cut(script.speech, room(longest, context), language, pace)
     width, height = snap_size(*(size or (config.video.width, config.video.height)), config.size_step)
     anchor = None if portrait is None else pipeline.encode_portrait(portrait, width, height, fit)
     heard = None if voice is None else pipeline.encode_voice(*voice)

@@ -15,16 +15,26 @@ import torch
 from torch import Tensor
 
 from .conditions.recording import loudness
+from .conditions.script import silence_seconds
 from .timeline import Clip, Timeline
 
-CONTEXT_SECONDS = 0.5
-"""Of what is there already that a stretch sees and hears."""
+CONTEXT_SHARE = 1 / 6
+"""Of the model's own length: what a stretch sees and hears of what is there already, unless another context is asked for."""
 OVERLAP = 1
 """Video latents, with their sound, that are made twice and cross-faded."""
 SHORTEST = 0.6
 """Of the model's own length: much shorter clips are none that it knows."""
+LEAST_SECONDS = 0.5
 MOST_GAIN = 2.0
 RAMP_SECONDS = 0.08
+
+
+def room(longest_seconds: float, context: float = 0.0) -> float:
+    """Seconds of speech, with the silence around it, that every stretch has room for. Raises ValueError where that is next to none."""
+    left = longest_seconds - (context or CONTEXT_SHARE * longest_seconds)
+    if left < LEAST_SECONDS:
+        raise ValueError(f"a context of {context:g} s leaves no room for words in clips of {longest_seconds:.1f} s; make it shorter")
+    return left + silence_seconds()
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,17 @@ class Track:
         """Raises ValueError while nothing is made."""
         return self.timeline.clip_of_latents(self.latents)
 
-    def next(self, speech_seconds: float, longest_seconds: float, context: float = CONTEXT_SECONDS) -> Stretch:
-        """The stretch that has room for so much speech, as far as the model's length allows."""
+    def next(self, speech_seconds: float, longest_seconds: float, context: float = 0.0) -> Stretch:
+        """The stretch that has room for so much speech, as far as the model's length allows. `context` in seconds; 0 takes the usual.
+
+        The silence around the words, part of `speech_seconds`, lies in the context where there is one.
+        """
         line = self.timeline
         if self.video is None or self.audio is None:
             seconds = min(max(speech_seconds, SHORTEST * longest_seconds), longest_seconds)
             return Stretch(line.covering(seconds), known=(0 if self.anchor is None else 1, 0))
+        context = context or CONTEXT_SHARE * longest_seconds
+        speech_seconds -= silence_seconds()
         seen = min(max(round(context * line.latent_rate), OVERLAP + 1), self.latents - 1)
         before = float(seen / line.latent_rate)
         clip = line.covering(min(max(before + speech_seconds, SHORTEST * longest_seconds), max(longest_seconds, 2 * before)))

@@ -83,7 +83,7 @@ def talk(node: Any, run: Talk, people: Sequence[Person], lines: Sequence[Line]) 
     tracks = [Track(line, person.portrait()) for person in people]
     heard = Track(line, tracks[0].anchor)
     kept = _kept(node, run, people, lines)
-    before = len(kept.made)
+    before = min(len(kept.made), len(lines))
     preview = latent_preview.prepare_callback(run.model, len(lines) * len(people) * run.how.steps)
     starts: list[float] = []
     try:
@@ -165,7 +165,7 @@ def _kept(node: Any, run: Talk, people: Sequence[Person], lines: Sequence[Line])
     last = KEPT.pop(name, None)
     if last is None or not last.serves(objects, inputs):
         last = Kept([weakref.ref(o) for o in objects], inputs, [], [])
-    same = next((i for i, (a, b) in enumerate(zip(last.lines, lines, strict=False)) if a != b), min(len(last.lines), len(lines)))
+    same = next((i for i, (a, b) in enumerate(zip(last.lines, lines, strict=False)) if a != b), len(last.lines))
     del last.lines[same:], last.made[same:]
     KEPT[name] = last
     while len(KEPT) > MOST_KEPT:

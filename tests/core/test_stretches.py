@@ -30,7 +30,7 @@ def test_words_are_the_last_borders() -> None:
     assert " ".join(parts) == "a small happy bird sings near the golden lake in the quiet winter morning"
     assert cut("今天天气很好。我们去公园散步吧。", 3.0) == ["今天天气很好。", "我们去公园散步吧。"]
     assert "".join(cut("我们明天一起去公园散步看花喝茶吃饭", 1.5)) == "我们明天一起去公园散步看花喝茶吃饭"
-    assert cut("one line\nanother line", 1.1) == ["one line", "another line"]
+    assert cut("one line\nanother line", 1.3) == ["one line", "another line"]
     with pytest.raises(ScriptError, match="nothing is spoken"):
         cut(" \n ", 2)
 

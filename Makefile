@@ -3,7 +3,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint
+.PHONY: help demo serve test lint check
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -21,3 +21,6 @@ test:  ## all tests, with a real server and a real browser: [ARGS=arguments of p
 
 lint:  ## style and types: ruff check, ruff format and mypy
 	@$(PYTHON) -m scripts.test lint
+
+check:  ## what others look for in a node pack: comfy-cli and comfy-test, each in an environment of its own
+	@$(PYTHON) -m scripts.checkers

@@ -22,6 +22,7 @@ from ..unitalking_core.timeline import Clip
 from .codecs import AudioVAE, VideoVAE
 from .latents import GivenAudio, GivenVideo
 from .metadata import as_text
+from .player import Watch
 
 FRAMES_PER_CHUNK = 16
 FADE_SECONDS = 0.02
@@ -157,23 +158,29 @@ class ClipVideo(Input.Video):
         return InputImpl.VideoFromFile(self.get_stream_source()).as_trimmed(start_time or 0.0, duration or 0.0, strict_duration)
 
 
-def write_video(video: Any, path: str | Path, encoding: Encoding, metadata: dict | None) -> None:
-    """Any VIDEO of the host through the pack's one writer; a generated clip is decoded while it is written."""
+def write_video(video: Any, path: str | Path, encoding: Encoding, metadata: dict | None) -> dict[str, Any]:
+    """Any VIDEO of the host through the pack's one writer; a generated clip is decoded while it is written.
+
+    Returns what a player shows of it, as a node's `ui`.
+    """
     if isinstance(video, ClipVideo):
         frames, audio, fps = video.frames(), video.track(), video.get_frame_rate()
     else:
         parts = video.get_components()
         frames = (as_bytes(chunk) for chunk in parts.images[..., :3].split(FRAMES_PER_CHUNK))
         audio, fps = parts.audio, Fraction(parts.frame_rate)
+    watch = Watch()
+    waveform = None if audio is None else audio["waveform"][0].float().cpu()
     write_clip(
         path,
-        frames,
-        None if audio is None else audio["waveform"][0].float().cpu(),
+        watch.frames(frames),
+        waveform,
         fps=fps,
         sample_rate=None if audio is None else int(audio["sample_rate"]),
         encoding=encoding,
         metadata=as_text(metadata),
     )
+    return watch.shown(waveform, fps)
 
 
 def as_bytes(images: Tensor) -> Tensor:

@@ -192,6 +192,10 @@ class UniTalkingSupported(comfy.supported_models_base.BASE):
     def get_model(self, state_dict: Any, prefix: str = "", device: Any = None) -> UniTalkingModel:
         return UniTalkingModel(self, device=device)
 
+    def set_inference_dtype(self, dtype: Any, manual_cast_dtype: Any, device: Any = None) -> None:
+        """Which device it is makes no difference here, and hosts before 0.30 do not take it."""
+        super().set_inference_dtype(dtype, manual_cast_dtype)
+
 
 def _latent_format(config: ModelConfig) -> comfy.latent_formats.LatentFormat:
     """Video comes first in a joint latent, so the format is the video's: geometry and preview colours."""

@@ -106,7 +106,8 @@ class UniTalkingPrompt(io.ComfyNode):
 async def answer_estimate(request: web.Request) -> web.Response:
     """What the words take, for a front end that shows it while somebody types.
 
-    JSON in: {"speech", "seconds" (0: not known), "language" ("auto"), "pace"}; out: {"text", "seconds", "language", "words"} or {"error"}.
+    JSON in: {"speech", "seconds" (0: not known), "language" ("auto"), "pace"}; out: {"text", "seconds", "language", "words", "syllables",
+    "fits" ("short", "well", "long")}, or {"error"}: half a mark is no failure while somebody types, so that too is an ordinary answer.
     """
     try:
         asked = await request.json()
@@ -114,9 +115,10 @@ async def answer_estimate(request: web.Request) -> web.Response:
         script = parse(str(asked.get("speech", "")))
         need = estimate(script.speech, None if language == AUTO else language, float(asked.get("pace", 1.0)))
         length = float(asked.get("seconds", 0.0)) or need.seconds
-        return web.json_response({"text": need.against(length), "seconds": need.seconds, "language": need.language, "words": need.words})
+        found = {"text": need.against(length), "fits": need.fit(length)}
+        return web.json_response(found | {key: getattr(need, key) for key in ("seconds", "language", "words", "syllables")})
     except (ScriptError, ValueError, TypeError, AttributeError) as error:
-        return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"error": str(error)})
 
 
 def register_estimate() -> None:

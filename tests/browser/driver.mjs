@@ -4,7 +4,7 @@
 import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
-import { open, settle } from './page.mjs'
+import { open, SECONDS, settle } from './page.mjs'
 
 const { chromium } = createRequire(`${process.env.PLAYWRIGHT_MODULES}/`)('playwright-core')
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
@@ -17,6 +17,7 @@ const answer = {}
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, headless: true, args: [...FLAGS, ...SILENT] })
 try {
   const page = await browser.newPage({ viewport: { width: 1400, height: 900 } })
+  page.setDefaultTimeout(30 * SECONDS)
   page.on('console', (message) => {
     if (message.type() === 'error') errors.push(`${message.text()} (${message.location().url})`)
   })

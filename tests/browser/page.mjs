@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs'
 import { basename, extname } from 'node:path'
 
-const SECONDS = 1000
+/** PATIENCE=4 in the environment waits four times as long for everything, for a machine that is busy with other things. */
+export const SECONDS = 1000 * Number(process.env.PATIENCE ?? 1)
 const KINDS = { '.mp4': 'video/mp4', '.webm': 'video/webm', '.png': 'image/png', '.json': 'application/json', '.wav': 'audio/wav' }
 
 /** Settings that keep first-run dialogs away. They are the server's, so they hold before the page opens. */
@@ -46,13 +47,17 @@ export async function openTemplate(page, name, pack = null) {
   await dialog.waitFor({ state: 'hidden', timeout: 15 * SECONDS })
 }
 
-/** Press Run and wait for the end; resolves to { status, message }, the message being the error that the server sent. */
+/** Press Run and wait for the end; resolves to { status, message, steps }: the error that the server sent, how often it told of progress. */
 export async function run(page, seconds = 300) {
   await page.evaluate(() => {
     window.__run = new Promise((resolve) => {
+      let steps = 0
+      window.app.api.addEventListener('progress', () => (steps += 1))
       const ends = { execution_success: 'success', execution_error: 'error', execution_interrupted: 'interrupted' }
       for (const [event, status] of Object.entries(ends)) {
-        window.app.api.addEventListener(event, ({ detail }) => resolve({ status, message: detail?.exception_message ?? '' }), { once: true })
+        window.app.api.addEventListener(event, ({ detail }) => resolve({ status, message: detail?.exception_message ?? '', steps }), {
+          once: true
+        })
       }
     })
   })
@@ -103,3 +108,23 @@ export async function dropFile(page, path) {
 
 /** Clear the canvas. */
 export const clear = (page) => page.evaluate(() => window.app.graph.clear())
+
+/** Open a node's help in the side panel; resolves to its text and how wide its pictures are. */
+export async function openHelp(page, type) {
+  await page.evaluate((type) => {
+    const node = window.app.graph.nodes.find((each) => each.type === type)
+    window.app.canvas.deselectAll?.()
+    window.app.canvas.selectNode(node)
+  }, type)
+  await page.evaluate(() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')).catch(() => {})
+  await page.locator('[data-testid="info-button"]').first().click({ timeout: 15 * SECONDS })
+  const content = page.locator('.node-help-content')
+  await content.locator('h1, h2').first().waitFor({ timeout: 15 * SECONDS })
+  await page.waitForFunction(() => [...document.querySelectorAll('.node-help-content img')].every((image) => image.complete))
+  return content.evaluate((help) => ({ text: help.textContent, pictures: [...help.querySelectorAll('img')].map((image) => image.naturalWidth) }))
+}
+
+/** Leave a picture of the page in a folder, if one is named. */
+export async function shoot(page, folder, name) {
+  if (folder) await page.screenshot({ path: `${folder}/${name}.png` })
+}

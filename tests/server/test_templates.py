@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import av
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from scripts.host import ROOT
+from scripts.thumbnails import prompt_of
 from tests.server.harness import ComfyServer
 from tests.server.test_tasks import probe
 
@@ -26,7 +26,7 @@ def test_every_template_has_its_twin() -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_template_runs_unedited(studio: ComfyServer, name: str) -> None:
-    run = studio.queue(json.loads((TWINS / f"{name}.json").read_text()))
+    run = studio.queue(prompt_of(name))
     assert run.ok, run.explain()
     file = studio.files(run)[0]
     if name == "unitalking_nano_voice_library":

@@ -52,10 +52,10 @@ def test_10b_keeps_the_published_rates(preset: str, rate: float, tokens: int) ->
 
 def test_codecs_that_are_not_here_are_named() -> None:
     model = PRESETS["10b"]()
-    with pytest.raises(ConfigError, match=r"unknown video codec 'wan2\.2-vae'; this version can build nano-video"):
-        build_video_codec(model.video)
-    with pytest.raises(ConfigError, match="unknown audio codec 'mmaudio-44k'; this version can build nano-audio"):
-        build_audio_codec(model.audio)
+    with pytest.raises(ConfigError, match=r"unknown video codec 'film'; this version can build nano-video, wan2\.2-vae"):
+        build_video_codec(dataclasses.replace(model.video, codec="film"))
+    with pytest.raises(ConfigError, match="unknown audio codec 'tape'; this version can build mmaudio-16k, mmaudio-44k, nano-audio"):
+        build_audio_codec(dataclasses.replace(model.audio, codec="tape"))
     with pytest.raises(ConfigError, match="cannot encode text with 'umt5-xxl'"):
         run(dataclasses.replace(read_training_config(CONFIGS / "10b" / "unitalking.json"), start=""))
 

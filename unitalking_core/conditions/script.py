@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .text import END, START
 
@@ -67,13 +67,18 @@ class Estimate:
         unit, count = ("syllable", round(self.syllables)) if self.language in ("ja", "zh") else ("word", self.words)
         return f"{count} {unit}{'' if count == 1 else 's'}"
 
+    def fit(self, clip_seconds: float) -> Literal["short", "well", "long"]:
+        """Whether a clip of a length is too short for the words, or much too long."""
+        if self.seconds > TOO_MUCH * clip_seconds:
+            return "short"
+        return "long" if self.seconds < TOO_LITTLE * clip_seconds else "well"
+
     def against(self, clip_seconds: float) -> str:
         """What that means for a clip of a length."""
         these, need = ("this", "needs") if self.counted.startswith("1 ") else ("these", "need")
         line = f"{these} {self.counted} {need} about {self.seconds:.1f} s, the clip has {clip_seconds:.1f} s"
-        if self.seconds > TOO_MUCH * clip_seconds:
-            return f"{line}: too short, words will be rushed or cut off"
-        return f"{line}: expect long pauses" if self.seconds < TOO_LITTLE * clip_seconds else line
+        advice = {"short": ": too short, words will be rushed or cut off", "well": "", "long": ": expect long pauses"}
+        return line + advice[self.fit(clip_seconds)]
 
 
 def parse(speech: str, description: str = "") -> Script:

@@ -108,7 +108,7 @@ def _model(config: TrainingConfig) -> ModelConfig:
     """
     if not config.start:
         model = config.preset()
-        learned = model.video.codec in VIDEO_CODECS and model.audio.codec in AUDIO_CODECS
+        learned = VIDEO_CODECS.get(model.video.codec) is NanoVideoCodec and AUDIO_CODECS.get(model.audio.codec) is NanoAudioCodec
         if learned and config.latents:
             raise ConfigError(
                 f"{config.latents}: the codecs of '{config.model}' are learned; name a 'start' whose codecs made these latents"

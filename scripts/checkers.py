@@ -1,0 +1,93 @@
+"""`make check`: what others look for in a node pack, by their own programs, each in an environment of its own in `.host/checkers/`.
+
+comfy-cli says whether the registry would take the pack and whether every workflow fits the nodes of a running server; comfy-test looks for
+front-end code that could disturb other packs. A finding ends it with 1. Its second check, for source that a Windows console in an old code
+page cannot print, is left out: Python reads source as UTF-8 everywhere, and tables of languages have letters.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from . import console, environment, host
+from .comfy_server import ComfyServer
+from .console import Problem, say
+
+CHECKERS = {"comfy-cli": "1.23.0", "comfy-test": "0.4.15"}
+PROGRAMS = {"comfy-cli": "comfy", "comfy-test": "comfy-test"}
+VALID = "All validation checks passed"
+
+
+def program(name: str) -> str:
+    """The checker's program; its environment is made first where it is not there yet."""
+    folder = host.HOME / "checkers" / f"{name}-{CHECKERS[name]}"
+    python = environment.python_of(folder)
+    found = python.with_name(PROGRAMS[name] + python.suffix)
+    if not found.exists():
+        say(f"Getting {name} {CHECKERS[name]} ...")
+        pip = [str(python), "-m", "pip", "-q", "--disable-pip-version-check", "install", f"{name}=={CHECKERS[name]}"]
+        for command in ([sys.executable, "-m", "venv", str(folder)], pip):
+            ran = subprocess.run(command, capture_output=True, text=True)
+            if ran.returncode:
+                raise Problem(f"{name} could not be installed:\n{(ran.stdout + ran.stderr).strip()[-500:]}")
+    return str(found)
+
+
+def run(*command: str) -> str:
+    """Everything that a checker writes, wherever it writes it."""
+    quiet = {**os.environ, "NO_COLOR": "1", "PYTHONUTF8": "1", "COLUMNS": "200"}
+    ran = subprocess.run(command, cwd=host.ROOT, env=quiet, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    return ran.stdout
+
+
+def registry() -> list[str]:
+    """Findings of `comfy node validate`, which ends with 0 whatever it found."""
+    said = run(program("comfy-cli"), "--skip-prompt", "node", "validate")
+    return [] if VALID in said and "Warning" not in said else [f"comfy node validate: {said.strip()}"]
+
+
+def workflows() -> list[str]:
+    """Findings of `comfy workflow validate` on every template and its API twin, against the nodes of a real server."""
+    comfy, found = program("comfy-cli"), []
+    with tempfile.TemporaryDirectory() as folder:
+        nodes = Path(folder) / "object_info.json"
+        with ComfyServer(host.prepare(), ["--cpu", "--disable-api-nodes"]) as server:
+            nodes.write_text(json.dumps(server.client.object_info()), encoding="utf-8")
+        for path in sorted((host.ROOT / "workflows").rglob("*.json")):
+            options = ["--json", "--skip-prompt", "--where", "local", "workflow", "validate"]
+            said = run(comfy, *options, "--workflow", str(path), "--input", str(nodes))
+            answer = next((json.loads(line) for line in said.splitlines() if line.startswith("{")), None)
+            data = (answer or {}).get("data") or {}
+            if not data.get("valid") or data["error_count"] or data["warning_count"]:
+                found.append(f"comfy workflow validate {path.name}: {said.strip()[-1000:]}")
+    return found
+
+
+def front_end() -> list[str]:
+    """Errors of the part of `comfy-test lint` that reads the front-end code.
+
+    It warns of a style sheet whose text it cannot follow; that one is adopted by shadow roots alone.
+    """
+    said = run(program("comfy-test"), "lint", "--check", "javascript", ".")
+    return [] if "[JAVASCRIPT] PASSED" in said else [f"comfy-test lint: {said.strip()}"]
+
+
+def check() -> int:
+    """All of them; 1 when there was a finding."""
+    findings = []
+    for checker in (registry, front_end, workflows):
+        found = checker()
+        say(f"{checker.__name__.replace('_', ' ')}: {len(found) or 'no'} finding{'' if len(found) == 1 else 's'}")
+        findings += found
+    for finding in findings:
+        say(finding)
+    return int(bool(findings))
+
+
+if __name__ == "__main__":
+    console.main(check)

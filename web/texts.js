@@ -1,0 +1,105 @@
+// The words of the panels, in the languages of the pack; nodes and commands are translated by ComfyUI, from locales/.
+
+import { app } from '../../scripts/app.js'
+
+const TEXTS = {
+  en: {
+    words: '{count} words',
+    syllables: '{count} syllables',
+    open: '{counted}: about {need} s',
+    fits: '{counted}: about {need} s of {clip} s',
+    pauses: '{counted}: about {need} s of {clip} s, with long pauses',
+    tooShort: '{counted} need about {need} s, the clip has {clip} s: too short',
+    noWords: 'Write what is said',
+    linked: 'The words come through a link: known after the run',
+    ideal: 'Best: 3 to 5 s of one voice, close, without music',
+    continue: 'Continue this clip',
+    selectClip: 'Select a Save Talking Video node whose clip is to go on.',
+    notSaved: 'Run first: there is no clip yet.',
+    noModel: 'There is no Load UniTalking Model in this graph; one was added.',
+    player: 'Position in the clip; arrow keys move by a frame',
+    late: 'sound {ms} ms late',
+    early: 'sound {ms} ms early',
+    together: 'sound and mouth together',
+    untold: 'offset: cannot be told',
+    silent: 'no sound',
+    sound: 'sound',
+    mouth: 'mouth'
+  },
+  zh: {
+    words: '{count} 个词',
+    syllables: '{count} 个音节',
+    open: '{counted}：约 {need} 秒',
+    fits: '{counted}：约 {need} 秒，片段 {clip} 秒',
+    pauses: '{counted}：约 {need} 秒，片段 {clip} 秒，停顿会较长',
+    tooShort: '{counted} 约需 {need} 秒，片段只有 {clip} 秒：太短',
+    noWords: '请写出要说的话',
+    linked: '文字来自连线：运行后可知',
+    ideal: '最佳：3 到 5 秒，一个人近距离说话，无音乐',
+    continue: '续写此片段',
+    selectClip: '请选择要续写的“保存说话视频”节点。',
+    notSaved: '请先运行：还没有片段。',
+    noModel: '此图中没有“加载 UniTalking 模型”，已添加一个。',
+    player: '片段中的位置；方向键逐帧移动',
+    late: '声音晚 {ms} 毫秒',
+    early: '声音早 {ms} 毫秒',
+    together: '声音与口型一致',
+    untold: '偏移：无法判断',
+    silent: '没有声音',
+    sound: '声音',
+    mouth: '口型'
+  },
+  ja: {
+    words: '{count} 語',
+    syllables: '{count} 音節',
+    open: '{counted}：約 {need} 秒',
+    fits: '{counted}：約 {need} 秒（クリップ {clip} 秒）',
+    pauses: '{counted}：約 {need} 秒（クリップ {clip} 秒）、間が長くなります',
+    tooShort: '{counted} には約 {need} 秒必要、クリップは {clip} 秒：短すぎます',
+    noWords: '話す言葉を書いてください',
+    linked: '言葉はリンクから来ます：実行後に分かります',
+    ideal: '理想：一人の声を近くで 3～5 秒、音楽なし',
+    continue: 'このクリップを続ける',
+    selectClip: '続けたい「トーキング動画を保存」ノードを選択してください。',
+    notSaved: '先に実行してください：まだクリップがありません。',
+    noModel: 'このグラフに「UniTalking モデルを読み込む」がないため、追加しました。',
+    player: 'クリップ内の位置。矢印キーで 1 フレームずつ動きます',
+    late: '音が {ms} ms 遅れ',
+    early: '音が {ms} ms 先行',
+    together: '音と口が一致',
+    untold: 'ずれ：判定できません',
+    silent: '音なし',
+    sound: '音',
+    mouth: '口'
+  },
+  ko: {
+    words: '단어 {count}개',
+    syllables: '음절 {count}개',
+    open: '{counted}: 약 {need}초',
+    fits: '{counted}: 약 {need}초, 클립 {clip}초',
+    pauses: '{counted}: 약 {need}초, 클립 {clip}초, 쉼이 길어집니다',
+    tooShort: '{counted}에 약 {need}초 필요, 클립은 {clip}초: 너무 짧습니다',
+    noWords: '말할 내용을 쓰세요',
+    linked: '말은 연결에서 옵니다: 실행 후 알 수 있습니다',
+    ideal: '가장 좋은 녹음: 한 사람의 목소리를 가까이서 3~5초, 음악 없이',
+    continue: '이 클립 이어가기',
+    selectClip: '이어갈 “말하는 비디오 저장” 노드를 선택하세요.',
+    notSaved: '먼저 실행하세요: 아직 클립이 없습니다.',
+    noModel: '이 그래프에 “UniTalking 모델 불러오기”가 없어 추가했습니다.',
+    player: '클립 안의 위치, 화살표 키로 한 프레임씩 이동',
+    late: '소리가 {ms} ms 늦음',
+    early: '소리가 {ms} ms 빠름',
+    together: '소리와 입이 일치',
+    untold: '어긋남: 판단할 수 없음',
+    silent: '소리 없음',
+    sound: '소리',
+    mouth: '입'
+  }
+}
+
+/** The text of a key in ComfyUI's language (English where there is none), its {names} filled in. */
+export function text(key, values = {}) {
+  const language = String(app.extensionManager?.setting?.get('Comfy.Locale') ?? 'en').split('-')[0]
+  const words = (TEXTS[language] ?? TEXTS.en)[key]
+  return words.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole)
+}

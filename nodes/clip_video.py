@@ -17,6 +17,7 @@ from ..unitalking_core.conditions.portrait import fit_frames
 from ..unitalking_core.conditions.recording import downmix, resample
 from ..unitalking_core.generate import LATENTS_PER_CHUNK
 from ..unitalking_core.media import Encoding, write_clip
+from ..unitalking_core.stretches import Levels
 from ..unitalking_core.timeline import Clip
 from .codecs import AudioVAE, VideoVAE
 from .latents import GivenAudio, GivenVideo
@@ -39,10 +40,11 @@ class ClipVideo(Input.Video):
         clip: Clip,
         given_video: GivenVideo | None = None,
         given_audio: GivenAudio | None = None,
+        levels: Levels | None = None,
     ) -> None:
         self._video, self._audio, self._vae, self._audio_vae = video, audio, vae, audio_vae
         self._given_video, self._given_audio = given_video, given_audio
-        self.clip = clip
+        self.clip, self._levels = clip, levels
         self._sound: tuple[Tensor, int] | None = None
         self._decoded: Tensor | None = None
         self._file: str | None = None
@@ -58,6 +60,7 @@ class ClipVideo(Input.Video):
         if self._sound is None:
             made = lasting(self._audio_vae.decode_waveform(self._audio), self.clip.samples)
             rate = self.clip.timeline.sample_rate
+            made = made if self._levels is None else self._levels.apply(made, rate)
             self._sound = (made, rate) if given is None else (_continued(given, made, rate), rate)
         return self._sound
 

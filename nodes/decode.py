@@ -10,7 +10,7 @@ from server import PromptServer
 
 from .clip_video import ClipVideo, lasting
 from .codecs import require_audio_vae, require_video_vae
-from .latents import clip_of, clip_streams, require_finite, still_given
+from .latents import clip_of, clip_streams, levels_of, require_finite, still_given
 from .report import say
 
 NODE_ID = "DecodeAV"
@@ -55,7 +55,7 @@ class DecodeAV(io.ComfyNode):
         require_video_vae(vae, video.shape[1])
         if video.shape[0] != 1:
             raise ValueError(f"one clip at a time: this latent is a batch of {video.shape[0]}; pick one of them first")
-        made = ClipVideo(video, audio, vae, audio_vae, clip, *still_given(latent))
+        made = ClipVideo(video, audio, vae, audio_vae, clip, *still_given(latent), levels_of(latent))
         _heard(cls, made.audio())
         return io.NodeOutput(made, made.images() if 1 in wanted else None, made.audio() if 2 in wanted else None)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..unitalking_core.conditions.portrait import Fit
 from ..unitalking_core.config import ModelConfig
+from ..unitalking_core.stretches import Levels
 from ..unitalking_core.tasks import TASKS, Task
 from ..unitalking_core.timeline import Clip
 from .run import by_kind
@@ -54,12 +55,13 @@ class GivenAudio:
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What a clip was laid out for: a model, a length in frames, and what was given before it became a latent."""
+    """What a clip was laid out for: a model, a length in frames, what was given before it became a latent, how loud its parts are made."""
 
     config: ModelConfig
     frames: int
     video: GivenVideo | None = None
     audio: GivenAudio | None = None
+    levels: Levels | None = None
 
     @property
     def clip(self) -> Clip:
@@ -100,6 +102,11 @@ def continuing_latent(info: ClipInfo, video: Tensor, audio: Tensor, width: int, 
     streams[0][:, :, : known[0]], streams[1][..., : known[1]] = video, audio
     mask = task_mask(TASKS["continuation"], *streams, prefix=known)
     return {"samples": NestedTensor(streams), "noise_mask": mask, INFO: info}
+
+
+def finished_latent(info: ClipInfo, video: Tensor, audio: Tensor) -> dict[str, Any]:
+    """A clip that is made: video (1, C, T, h, w) and audio (1, C, La)."""
+    return {"samples": NestedTensor((video, audio)), INFO: info}
 
 
 def _zeros(config: ModelConfig, clip: Clip, width: int, height: int) -> tuple[Tensor, Tensor]:
@@ -198,6 +205,12 @@ def still_given(latent: dict[str, Any]) -> tuple[GivenVideo | None, GivenAudio |
     if not isinstance(info, ClipInfo):
         return None, None
     return _standing(info.video, video), _standing(info.audio, audio)
+
+
+def levels_of(latent: dict[str, Any]) -> Levels | None:
+    """How loud the parts of a long clip are made."""
+    info = latent.get(INFO)
+    return info.levels if isinstance(info, ClipInfo) else None
 
 
 def _standing(given: Any, stream: Tensor | None) -> Any:

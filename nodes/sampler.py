@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_management
@@ -19,6 +21,53 @@ from .reference_voice import Voice, require_voice
 
 def _scale(name: str, default: float, tooltip: str, *, low: float = 0.0, advanced: bool = False) -> io.Float.Input:
     return io.Float.Input(name, default=default, min=low, max=30.0, step=0.1, round=0.01, tooltip=tooltip, advanced=advanced)
+
+
+def sampling_inputs() -> list[io.Input]:
+    """The inputs that become `Sampling`, for every node that samples."""
+    return [
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=True,
+            tooltip="The random start of both streams.",
+        ),
+        io.Int.Input("steps", default=20, min=1, max=1000, tooltip="More steps follow the flow more closely and take longer."),
+        _scale(
+            "video_text_scale",
+            3.0,
+            "How strongly the picture follows the text; 1 is off. With both text scales at 1 a step is twice as fast.",
+        ),
+        _scale("audio_text_scale", 3.0, "How strongly the sound follows the text: clearer words; 1 is off."),
+        _scale("voice_scale", 1.0, "How strongly the sound follows the reference voice; 1 is off and runs no extra pass."),
+        _scale("video_sync_scale", 0.0, "Leads the picture towards what the sound says; 0 is off.", advanced=True),
+        _scale("audio_sync_scale", 0.0, "Leads the sound towards what the picture shows; 0 is off.", advanced=True),
+        io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, default="euler", tooltip="Any core sampler."),
+        io.Combo.Input(
+            "scheduler", options=comfy.samplers.KSampler.SCHEDULERS, default="simple", tooltip="How the noise levels are spaced."
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a run is sampled; the fields are the inputs' names."""
+
+    seed: int
+    steps: int
+    video_text_scale: float
+    audio_text_scale: float
+    voice_scale: float
+    video_sync_scale: float
+    audio_sync_scale: float
+    sampler_name: str
+    scheduler: str
+
+    @property
+    def guidance(self) -> Guidance:
+        return Guidance(self.video_text_scale, self.audio_text_scale, self.voice_scale, self.video_sync_scale, self.audio_sync_scale)
 
 
 class JointFlowSampler(io.ComfyNode):
@@ -42,80 +91,51 @@ class JointFlowSampler(io.ComfyNode):
                     optional=True,
                     tooltip="From Encode Reference Voice or UniTalking Load Voice. Without it the model chooses a voice.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="The random start of both streams.",
-                ),
-                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="More steps follow the flow more closely and take longer."),
-                _scale(
-                    "video_text_scale",
-                    3.0,
-                    "How strongly the picture follows the text; 1 is off. With both text scales at 1 a step is twice as fast.",
-                ),
-                _scale("audio_text_scale", 3.0, "How strongly the sound follows the text: clearer words; 1 is off."),
-                _scale("voice_scale", 1.0, "How strongly the sound follows the reference voice; 1 is off and runs no extra pass."),
-                _scale("video_sync_scale", 0.0, "Leads the picture towards what the sound says; 0 is off.", advanced=True),
-                _scale("audio_sync_scale", 0.0, "Leads the sound towards what the picture shows; 0 is off.", advanced=True),
-                io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, default="euler", tooltip="Any core sampler."),
-                io.Combo.Input(
-                    "scheduler", options=comfy.samplers.KSampler.SCHEDULERS, default="simple", tooltip="How the noise levels are spaced."
-                ),
+                *sampling_inputs(),
             ],
             outputs=[io.Latent.Output(display_name="latent")],
         )
 
     @classmethod
-    def execute(
-        cls,
-        model: Any,
-        positive: list,
-        negative: list,
-        latent: dict,
-        seed: int,
-        steps: int,
-        video_text_scale: float,
-        audio_text_scale: float,
-        voice_scale: float,
-        video_sync_scale: float,
-        audio_sync_scale: float,
-        sampler_name: str,
-        scheduler: str,
-        voice: dict | None = None,
-    ) -> io.NodeOutput:
-        config = model_config(model)
-        clip_streams(latent)
-        if not any(text.any() for text, _ in positive):
-            raise ValueError("the positive prompt is empty: write what is said, such as <S>hello there<E> a woman with glasses")
-        if voice is not None:
-            require_voice(voice, config)
-            positive, negative = with_voice(positive, voice["latent"]), with_voice(negative, voice["latent"])
-        guider = UniTalkingGuider(model)
-        guider.set_guidance(
-            positive, negative, Guidance(video_text_scale, audio_text_scale, voice_scale, video_sync_scale, audio_sync_scale)
-        )
-        sigmas = comfy.samplers.KSampler(model, steps, model.load_device, sampler_name, scheduler).sigmas
-        preview = latent_preview.prepare_callback(model, sigmas.shape[-1] - 1)
+    def execute(cls, model: Any, positive: list, negative: list, latent: dict, voice: dict | None = None, **sampling: Any) -> io.NodeOutput:
+        how = Sampling(**sampling)
+        return io.NodeOutput(sample_clip(model, positive, negative, latent, voice, how, latent_preview.prepare_callback(model, how.steps)))
 
-        def after_step(step: int, x0: Any, x: Any, total: int) -> None:
-            if step == 0:
-                require_finite_step(x0, model)
-            preview(step, x0, x, total)
 
-        samples = guider.sample(
-            comfy.sample.prepare_noise(latent["samples"], seed, latent.get("batch_index")),
-            latent["samples"],
-            comfy.samplers.sampler_object(sampler_name),
-            sigmas,
-            denoise_mask=latent.get("noise_mask"),
-            callback=after_step,
-            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-            seed=seed,
-        )
-        management = comfy.model_management
-        out = {**latent, "samples": samples.to(device=management.intermediate_device(), dtype=management.intermediate_dtype())}
-        require_finite(out, "sampling went wrong")
-        return io.NodeOutput(out)
+def sample_clip(
+    model: Any, positive: list, negative: list, latent: dict, voice: dict | None, how: Sampling, preview: Callable[..., None]
+) -> dict:
+    """One run: the latent with what was not given made. `preview(step, x0, x, steps)` is called after each step.
+
+    Raises ValueError for inputs of another kind, an empty prompt, or a result that is not finite.
+    """
+    config = model_config(model)
+    clip_streams(latent)
+    if not any(text.any() for text, _ in positive):
+        raise ValueError("the positive prompt is empty: write what is said, such as <S>hello there<E> a woman with glasses")
+    if voice is not None:
+        require_voice(voice, config)
+        positive, negative = with_voice(positive, voice["latent"]), with_voice(negative, voice["latent"])
+    guider = UniTalkingGuider(model)
+    guider.set_guidance(positive, negative, how.guidance)
+    sigmas = comfy.samplers.KSampler(model, how.steps, model.load_device, how.sampler_name, how.scheduler).sigmas
+
+    def after_step(step: int, x0: Any, x: Any, total: int) -> None:
+        if step == 0:
+            require_finite_step(x0, model)
+        preview(step, x0, x, total)
+
+    samples = guider.sample(
+        comfy.sample.prepare_noise(latent["samples"], how.seed, latent.get("batch_index")),
+        latent["samples"],
+        comfy.samplers.sampler_object(how.sampler_name),
+        sigmas,
+        denoise_mask=latent.get("noise_mask"),
+        callback=after_step,
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=how.seed,
+    )
+    management = comfy.model_management
+    out = {**latent, "samples": samples.to(device=management.intermediate_device(), dtype=management.intermediate_dtype())}
+    require_finite(out, "sampling went wrong")
+    return out

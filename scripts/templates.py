@@ -20,8 +20,9 @@ CORE = "comfy-core"
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "unitalking/workflows")
 OWN = re.compile(r"UniTalking|EncodeReferenceVoice|EncodePortrait|JointFlowSampler|DecodeAV|SaveTalkingVideo")
 SPEAKERS = ("EncodePortrait", "UniTalkingPrompt", "UniTalkingEmptyClip", "UniTalkingEmptySpeech", "UniTalkingSaveVoice")
-SPEAKERS += ("UniTalkingGiveSpeech", "UniTalkingGiveVideo", "UniTalkingContinueClip")
-SAYS = {**dict.fromkeys(SPEAKERS, 60), **dict.fromkeys(("EncodeReferenceVoice", "UniTalkingLoadVoice"), 120)}
+SPEAKERS += ("UniTalkingGiveSpeech", "UniTalkingGiveVideo", "UniTalkingContinueClip", "UniTalkingAttentionMaps")
+TELLERS = ("EncodeReferenceVoice", "UniTalkingLoadVoice", "UniTalkingLongClip", "UniTalkingDialogue")
+SAYS = {**dict.fromkeys(SPEAKERS, 60), **dict.fromkeys(TELLERS, 120)}
 """How much taller a node grows when it has run: by its words, and by its own player."""
 TOP, GAP, HEAD = 80, 60, 30
 FRONT_END_ONLY = ("MarkdownNote", "Note", "Reroute")

@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 NANO = Path(__file__).parent.parent / "models" / "nano" / "unitalking-nano.safetensors"
 
@@ -44,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _add_generate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("generate", help="text + portrait + voice -> a clip, without ComfyUI")
-    parser.add_argument("text", help="what is said, such as '<S>hello there<E> a woman with glasses'")
+    parser.add_argument("text", help="what is said, such as '<S>hello there<E> a woman with glasses'; with --script a description alone")
+    parser.add_argument("--script", type=Path, help="a text file of any length to speak: cut at its sentences, joined to one clip")
     parser.add_argument("--out", type=Path, default=Path("clip.mp4"), help="the clip to write, .mp4 or .webm (default: %(default)s)")
     parser.add_argument("--portrait", type=Path, help="a picture of a face; without it the model draws one")
     parser.add_argument("--voice", type=Path, help="3 to 5 s of speech; without it the model chooses a voice")
@@ -63,28 +65,38 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
 
 def _generate(options: argparse.Namespace) -> None:
     from .checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC
+    from .conditions.script import parse
     from .flow import Guidance
     from .generate import Pipeline
+    from .long import generate_long
     from .media import Encoding, write_clip
     from .reading import read_audio, read_image
 
     encoding = Encoding.for_path(options.out)
+    if options.script is not None and options.seconds is not None:
+        raise ValueError("--seconds does not go with --script: a script takes as long as its words need")
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"at least one step is needed, got --steps {options.steps}")
     started = time.perf_counter()
     files = {TEXT_ENCODER: options.text_encoder, VIDEO_CODEC: options.vae, AUDIO_CODEC: options.audio_codec}
     pipeline = Pipeline.load(options.checkpoint, _device(options.device), files={part: file for part, file in files.items() if file})
     text = pipeline.config.sampling.text_scale if options.text_scale is None else options.text_scale
-    clip = pipeline.generate(
-        options.text,
-        portrait=None if options.portrait is None else read_image(options.portrait),
-        voice=None if options.voice is None else read_audio(options.voice),
-        seconds=options.seconds,
-        seed=options.seed,
-        steps=options.steps,
-        guidance=Guidance(text, text, options.voice_scale, options.sync_scale, options.sync_scale),
-        on_step=lambda done, total: print(f"\rstep {done}/{total}", end="" if done < total else "\n", file=sys.stderr, flush=True),
-    )
+
+    def show(what: str) -> Callable[[int, int], None]:
+        return lambda done, total: print(f"\r{what} {done}/{total}", end="" if done < total else "\n", file=sys.stderr, flush=True)
+
+    common: dict[str, Any] = {
+        "portrait": None if options.portrait is None else read_image(options.portrait),
+        "voice": None if options.voice is None else read_audio(options.voice),
+        "seed": options.seed,
+        "steps": options.steps,
+        "guidance": Guidance(text, text, options.voice_scale, options.sync_scale, options.sync_scale),
+    }
+    if options.script is None:
+        clip = pipeline.generate(options.text, seconds=options.seconds, on_step=show("step"), **common)
+    else:
+        script = parse(options.script.read_text(encoding="utf-8"), options.text)
+        clip = generate_long(pipeline, script, on_part=show("part"), **common).made
     write_clip(
         options.out,
         clip.frames(),

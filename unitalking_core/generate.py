@@ -101,8 +101,8 @@ class Pipeline:
         settings = self.config.sampling
         clip = self.config.timeline.clip(settings.seconds if seconds is None else seconds)
         width, height = snap_size(*(size or (self.config.video.width, self.config.video.height)), self.config.size_step)
-        first = None if portrait is None else self._encode_portrait(portrait, width, height, fit)
-        heard = None if voice is None else self._encode_voice(*voice)
+        first = None if portrait is None else self.encode_portrait(portrait, width, height, fit)
+        heard = None if voice is None else self.encode_voice(*voice)
         guidance = guidance or Guidance(settings.text_scale, settings.text_scale)
         if heard is None:
             guidance = guidance.without_voice()
@@ -121,13 +121,13 @@ class Pipeline:
         waveform = self.audio_codec.decode(from_model_space(audio, self.config.audio))[0, :, : clip.samples].cpu()
         return GeneratedClip(clip, from_model_space(video, self.config.video), waveform, self.video_codec)
 
-    def _encode_portrait(self, portrait: Tensor, width: int, height: int, fit: Fit) -> Tensor:
+    def encode_portrait(self, portrait: Tensor, width: int, height: int, fit: Fit) -> Tensor:
         """(1, C, 1, h, w) in model space."""
         picture, _ = fit_portrait(portrait, width, height, fit)
         pixels = picture.movedim(-1, 0)[None, :, None].to(self.device) * 2 - 1
         return to_model_space(self.video_codec.encode(pixels), self.config.video)
 
-    def _encode_voice(self, waveform: Tensor, sample_rate: int) -> Tensor:
+    def encode_voice(self, waveform: Tensor, sample_rate: int) -> Tensor:
         """(1, C, max_voice_tokens) in model space."""
         audio = self.config.audio
         longest = audio.max_voice_tokens * audio.samples_per_token / audio.sample_rate

@@ -26,7 +26,7 @@ def sample(
     texts: Sequence[str],
     video: Tensor | None,
     audio: Tensor,
-    voice: Tensor,
+    voice: Tensor | None,
     *,
     seeds: Sequence[int],
     steps: int,
@@ -36,9 +36,9 @@ def sample(
 ) -> tuple[Tensor | None, Tensor]:
     """Latents in model space of B clips, each from a seed of its own, so that a clip is the same in any batch up to rounding.
 
-    video (B, C, T, h, w), not needed by a task without picture, and audio (B, C, La) are the true latents; voice (B, C, Lr). `visibility`
-    takes the place of the task's own, to see what the streams make without each other; `prefix`: latents and tokens that a continuation
-    is given.
+    video (B, C, T, h, w), not needed by a task without picture, and audio (B, C, La) are the true latents; voice (B, C, Lr), or None for
+    no voice. `visibility` takes the place of the task's own, to see what the streams make without each other; `prefix`: latents and tokens
+    that a continuation is given.
     """
     config, device = pipeline.config, pipeline.device
     latents = 1 if video is None else video.shape[2]
@@ -52,7 +52,8 @@ def sample(
                 noise[row] = torch.randn(noise.shape[1:], generator=generator).to(device)
 
     passes, count = guidance.passes, len(texts)
-    voiced = Condition.VOICE in task.conditions | task.optional
+    voiced = voice is not None and Condition.VOICE in task.conditions | task.optional
+    voice = audio.new_zeros(count, audio.shape[1], 1) if voice is None else voice
     encoded = pipeline.text_encoder.encode([*texts, ""])
     rows = pipeline.transformer.prepare(
         torch.cat([encoded[-1:].expand(count, -1, -1) if p is Pass.NO_TEXT else encoded[:-1] for p in passes]),

@@ -70,6 +70,10 @@ class Timeline:
         step = source_fps / self.exact_fps
         return [min(math.floor((i + Fraction(1, 2)) * step), source_frames - 1) for i in range(count)]
 
+    def latent_of_frame(self, frame: int) -> int:
+        """The video latent that frame number `frame` is in."""
+        return -(-frame // self.temporal_stride)
+
     def tokens_within(self, seconds: Fraction) -> int:
         """Audio tokens that end within the first `seconds`."""
         return math.floor(seconds * self.token_rate)

@@ -10,9 +10,11 @@ import torch
 from tests.server.graphs import write_random_checkpoint
 from tests.voices import spoken
 from unitalking_core.cli import main
+from unitalking_core.conditions.script import Script
 from unitalking_core.conditions.voice import VoiceError
 from unitalking_core.flow import Guidance
 from unitalking_core.generate import GeneratedClip, Pipeline
+from unitalking_core.long import generate_long
 
 TEXT = "<S>hello there<E> a woman"
 PORTRAIT = torch.rand(90, 70, 3, generator=torch.Generator().manual_seed(0))
@@ -100,3 +102,29 @@ def test_the_command_line_writes_a_clip_and_explains_errors(checkpoint: Path, tm
     assert "holds no sound that can be read" in errors
     assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
     assert main(["info", str(checkpoint)]) == 0
+
+
+def test_a_script_of_any_length(pipeline: Pipeline) -> None:
+    """Stretches of one second each; the first picture is the portrait's, the same seed the same clip."""
+    script = Script("One bird sings. Two small cats sleep here. We all walk.", "a woman")
+    done = []
+    given = {"voice": VOICE, "steps": 2, "context": 0.35}
+    long = generate_long(pipeline, script, portrait=PORTRAIT, on_part=lambda *count: done.append(count), **given)
+    assert len(long.parts) == len(long.starts) == len(done) > 2
+    assert list(long.starts) == sorted(set(long.starts))
+    clip = long.made
+    assert clip.clip.seconds > 1.5
+    assert clip.waveform.shape == (1, clip.clip.samples)
+    assert sum(len(chunk) for chunk in clip.frames()) == clip.clip.frames
+    assert torch.equal(clip.video[:, :, 0], generate(pipeline).video[:, :, 0])
+    other = generate_long(pipeline, script, portrait=1 - PORTRAIT, **given)
+    assert not torch.equal(clip.video[:, :, -1], other.made.video[:, :, -1])
+
+
+def test_the_command_speaks_a_script(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "script.txt").write_text("One bird sings.\nTwo small cats sleep here.", encoding="utf-8")
+    command = ["generate", "a woman", "--script", str(tmp_path / "script.txt"), "--checkpoint", str(checkpoint), "--steps", "1"]
+    assert main([*command, "--out", str(tmp_path / "long.mp4")]) == 0
+    assert (tmp_path / "long.mp4").stat().st_size > 1000
+    assert main([*command, "--seconds", "2"]) == 1
+    assert "does not go with --script" in capsys.readouterr().err

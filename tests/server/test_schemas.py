@@ -24,6 +24,9 @@ NODES = (
     "UniTalkingSaveVoice",
     "UniTalkingLoadVoice",
     "UniTalkingPrompt",
+    "UniTalkingAttentionMaps",
+    "UniTalkingLongClip",
+    "UniTalkingDialogue",
 )
 
 

@@ -40,6 +40,10 @@ def test_a_template_runs_unedited(studio: ComfyServer, name: str) -> None:
     assert np.abs(np.diff(np.stack(frames).astype(float), axis=0)).mean() > 0.1, "nothing moves"
     if name in CLIPS:
         assert (len(frames), frames[0].shape[1]) == CLIPS[name]
+    if name == "unitalking_nano_dialogue":
+        assert frames[0].shape[:2] == (128, 256)
+    if name == "unitalking_nano_long_script":
+        assert len(frames) > 2 * 49
     if name == "unitalking_nano_continue_a_clip":
         assert len(frames) > 49 + 24
         assert _difference(frames, ROOT / "models" / "nano" / "examples" / "clip_man.mp4", 40) < 12

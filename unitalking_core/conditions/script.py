@@ -128,6 +128,11 @@ def languages() -> dict[str, str]:
     return {code: about["name"] for code, about in _table()["languages"].items()}
 
 
+def silence_seconds() -> float:
+    """Before and after the words, in all: part of every estimate."""
+    return _table()["edges"]
+
+
 def guess_language(text: str) -> str:
     """By the script, then by small words; Latin letters that say nothing are taken for English, other scripts for another language."""
     text = text.lower()

@@ -1,0 +1,60 @@
+"""A long clip of a checkpoint, and whether it jumps where its parts meet: `python -m benchmarks.long_clip`.
+
+What is written can be looked at; the identity and the sync of the parts are measured by outside tools, see `unitalking evaluate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from unitalking_core.cli import NANO
+from unitalking_core.conditions.script import Script
+from unitalking_core.evaluation.seams import seams
+from unitalking_core.generate import Pipeline
+from unitalking_core.long import generate_long
+from unitalking_core.media import write_clip
+from unitalking_core.reading import read_audio, read_image
+
+EXAMPLES = NANO.parent / "examples"
+WORDS = (
+    "my sister loves the golden book",
+    "the red bird sings in the garden",
+    "we walk home together tonight",
+    "the old farmer makes dinner",
+)
+DESCRIPTION = "a woman with long brown hair and brown skin in a navy jacket, clear voice, quiet room"
+
+
+def main() -> None:
+    """Make it, write it, and print every change at the borders beside the same inside."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=NANO)
+    parser.add_argument("--parts", type=int, default=15, help="sentences; nano's parts last about two seconds")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("long.mp4"))
+    options = parser.parse_args()
+    pipeline = Pipeline.load(options.checkpoint)
+    words = "\n".join(f"{WORDS[i % len(WORDS)]}." for i in range(options.parts))
+    long = generate_long(
+        pipeline,
+        Script(words, DESCRIPTION),
+        portrait=read_image(EXAMPLES / "portrait_woman.png"),
+        voice=read_audio(EXAMPLES / "voice_woman.wav"),
+        steps=options.steps,
+        seed=options.seed,
+        on_part=lambda done, total: print(f"part {done} of {total}", flush=True),
+    )
+    clip, line = long.made, pipeline.config.timeline
+    frames = torch.cat(list(clip.frames()))
+    write_clip(options.out, [frames], clip.waveform, fps=line.exact_fps, sample_rate=line.sample_rate)
+    print(f"{options.out}: {clip.clip.describe()}, {len(long.parts)} parts")
+    for seam in seams(frames.float() / 255, line.fps, clip.waveform, line.sample_rate, long.starts[1:]):
+        print(seam.line())
+
+
+if __name__ == "__main__":
+    main()

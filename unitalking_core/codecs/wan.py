@@ -48,7 +48,7 @@ class Wan22VideoCodec(nn.Module):
         except ImportError as error:
             raise ConfigError(f"the video codec '{config.codec}' needs diffusers: pip install 'unitalking[full]'") from error
         self.p, self.q = config.spatial_stride, config.temporal_stride
-        self.vae = AutoencoderKLWan(
+        self.vae: Any = AutoencoderKLWan(
             base_dim=config.options.get("base_dim", 160),
             decoder_base_dim=config.options.get("decoder_base_dim", 256),
             z_dim=config.channels,

@@ -13,6 +13,8 @@ from tests.server.harness import ComfyServer
 pytestmark = pytest.mark.usefixtures("browser")
 TEMPLATE = "unitalking_nano_talking_portrait"
 TEMPLATES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+PREVIEW = "video-preview"
+"""No input of any node: the front end puts it on core's LoadVideo once the file's preview has loaded, and sends it along from then on."""
 
 
 @pytest.mark.parametrize("vue_nodes", [False, True], ids=["classic", "vue"])
@@ -34,5 +36,7 @@ def test_the_api_twin_is_the_template(comfy: ComfyServer, name: str) -> None:
     order = {"name": name, "pack": "ComfyUI-UniTalking"}
     sent = run_browser("as_prompt.mjs", comfy.url, order).result
     twin = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text())
+    for node in sent.values():
+        node["inputs"].pop(PREVIEW, None)
     keys = ("class_type", "inputs")
     assert {i: {k: node[k] for k in keys} for i, node in sent.items()} == {i: {k: node[k] for k in keys} for i, node in twin.items()}

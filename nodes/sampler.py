@@ -11,6 +11,7 @@ import comfy.utils
 import latent_preview
 from comfy_api.latest import io
 
+from ..unitalking_core.conditions.speakers import require_kind
 from ..unitalking_core.flow import Guidance
 from .guider import UniTalkingGuider, with_voice
 from .latents import clip_streams, model_config, require_finite, require_finite_step
@@ -80,16 +81,16 @@ class JointFlowSampler(io.ComfyNode):
         scheduler: str,
         voice: dict | None = None,
     ) -> io.NodeOutput:
-        model_config(model)
+        config = model_config(model)
         clip_streams(latent)
         if not any(text.any() for text, _ in positive):
             raise ValueError("the positive prompt is empty: write what is said, such as <S>hello there<E> a woman with glasses")
         if voice is not None:
+            require_kind(voice["latent"], config)
             positive, negative = with_voice(positive, voice["latent"]), with_voice(negative, voice["latent"])
         guider = UniTalkingGuider(model)
-        guider.set_guidance(
-            positive, negative, Guidance(video_text_scale, audio_text_scale, voice_scale, video_sync_scale, audio_sync_scale)
-        )
+        scales = video_text_scale, audio_text_scale, voice_scale, video_sync_scale, audio_sync_scale
+        guider.set_guidance(positive, negative, Guidance(*scales, lone_voice=config.sampling.lone_voice))
         sigmas = comfy.samplers.KSampler(model, steps, model.load_device, sampler_name, scheduler).sigmas
         preview = latent_preview.prepare_callback(model, sigmas.shape[-1] - 1)
 

@@ -44,6 +44,27 @@ def prepare_voice(waveform: Tensor, sample_rate: int, target_rate: int, longest_
 
     Raises VoiceError for an empty, non-finite, silent or too short recording.
     """
+    mono, given = mono_speech(waveform, sample_rate, target_rate)
+    start, stop = _speech(mono[0], target_rate)
+    spoken = (stop - start) / target_rate
+    if spoken < SHORTEST_SECONDS:
+        raise VoiceError(f"only {spoken:.2f} s of the voice recording are speech; 3 to 5 seconds are needed, {SHORTEST_SECONDS} at least")
+    mono = mono[:, start : min(stop, start + round(longest_seconds * target_rate))]
+    active = mono[mono.abs() > ACTIVE_ABOVE_PEAK * mono.abs().max()]
+    mono = (mono * (ACTIVE_RMS / active.square().mean().sqrt())).clamp(-1, 1)
+    return ReferenceVoice(mono, target_rate, _report(given, spoken, mono.shape[-1] / target_rate))
+
+
+def whole_voice(waveform: Tensor, sample_rate: int, target_rate: int, longest_seconds: float) -> ReferenceVoice:
+    """The same for speaker encoders, which hear a recording as it is: neither trimmed nor made louder. Raises VoiceError."""
+    mono, given = mono_speech(waveform, sample_rate, target_rate)
+    mono = mono[:, : round(longest_seconds * target_rate)]
+    kept = mono.shape[-1] / target_rate
+    return ReferenceVoice(mono, target_rate, _report(given, kept, kept))
+
+
+def mono_speech(waveform: Tensor, sample_rate: int, target_rate: int) -> tuple[Tensor, float]:
+    """Waveform (channels, N) -> (1, N') at `target_rate`, and how many seconds were given. Raises VoiceError."""
     if waveform.ndim != 2 or waveform.shape[-1] == 0:
         raise VoiceError(f"the voice recording is empty (shape {tuple(waveform.shape)}); record or load 3 to 5 seconds of speech")
     if sample_rate <= 0:
@@ -60,14 +81,7 @@ def prepare_voice(waveform: Tensor, sample_rate: int, target_rate: int, longest_
         raise VoiceError("the voice recording is silent; check the microphone or the file's channels")
     if sample_rate != target_rate:
         mono = torchaudio.functional.resample(mono, sample_rate, target_rate)
-    start, stop = _speech(mono[0], target_rate)
-    spoken = (stop - start) / target_rate
-    if spoken < SHORTEST_SECONDS:
-        raise VoiceError(f"only {spoken:.2f} s of the voice recording are speech; 3 to 5 seconds are needed, {SHORTEST_SECONDS} at least")
-    mono = mono[:, start : min(stop, start + round(longest_seconds * target_rate))]
-    active = mono[mono.abs() > ACTIVE_ABOVE_PEAK * mono.abs().max()]
-    mono = (mono * (ACTIVE_RMS / active.square().mean().sqrt())).clamp(-1, 1)
-    return ReferenceVoice(mono, target_rate, _report(given, spoken, mono.shape[-1] / target_rate))
+    return mono, given
 
 
 def fit_voice_tokens(latent: Tensor, tokens: int) -> Tensor:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from .audio import ProbeAudio, ProbeAudioCodec
 from .host_models import ProbeHostModels
+from .ltx import ProbeLTX, ProbeLTXFile
 from .memory import ProbeMemory
 from .output import output
 from .partial import ProbePartialLoad
@@ -62,7 +63,8 @@ class ProbeModel(io.ComfyNode):
 
 class Probes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [ProbeLatent, ProbeModel, ProbeWan, ProbeMemory, ProbePartialLoad, ProbeAudioCodec, ProbeAudio, ProbeHostModels]
+        seeing = [ProbeLatent, ProbeModel, ProbeAudio, ProbeHostModels, ProbeMemory]
+        return [*seeing, ProbeWan, ProbePartialLoad, ProbeAudioCodec, ProbeLTXFile, ProbeLTX]
 
 
 async def comfy_entrypoint() -> Probes:

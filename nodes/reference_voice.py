@@ -9,12 +9,10 @@ from comfy_api.latest import io, ui
 from ..unitalking_core.conditions.voice import FINDS, Find, VoiceError, prepare_voice
 from ..unitalking_core.conditions.voice_file import codec_id
 from ..unitalking_core.config import ModelConfig
+from . import inputs
 from .codecs import require_audio_vae
 from .guider import with_voice
 from .report import say
-
-Voice = io.Custom("UNITALKING_VOICE")
-"""{"latent": (1, C, L) as the audio VAE made it, "waveform": (1, N), "sample_rate", "codec": CodecId, "name", "licence"}"""
 
 
 class EncodeReferenceVoice(io.ComfyNode):
@@ -29,7 +27,7 @@ class EncodeReferenceVoice(io.ComfyNode):
             search_aliases=["voice clone", "speaker", "reference audio", "timbre"],
             inputs=[
                 io.Audio.Input("audio", tooltip="One person speaking, without music; 3 to 5 seconds are enough."),
-                io.Vae.Input("audio_vae", tooltip="The audio VAE of Load UniTalking Model."),
+                inputs.audio_vae(),
                 io.Combo.Input(
                     "find",
                     options=list(FINDS),
@@ -39,7 +37,7 @@ class EncodeReferenceVoice(io.ComfyNode):
                     tooltip="speech keeps what is spoken; sound keeps all from the first to the last loud moment: a whisper, a song.",
                 ),
             ],
-            outputs=[Voice.Output(display_name="voice")],
+            outputs=[inputs.Voice.Output(display_name="voice")],
             hidden=[io.Hidden.unique_id],
         )
 
@@ -83,7 +81,7 @@ class UniTalkingApplyVoice(io.ComfyNode):
             search_aliases=["voice conditioning"],
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="A prompt encoded with UniTalking's CLIP."),
-                Voice.Input("voice", tooltip="From Encode Reference Voice or UniTalking Load Voice."),
+                inputs.voice(),
             ],
             outputs=[io.Conditioning.Output(display_name="conditioning")],
         )

@@ -11,8 +11,9 @@ from comfy_api.latest import io
 
 from ..unitalking_core.checkpoint import stamp
 from ..unitalking_core.conditions.voice_file import SavedVoice, VoiceFileError, codec_id, load_voice, save_voice
+from . import inputs
 from .codecs import require_audio_vae
-from .reference_voice import Voice, heard
+from .reference_voice import heard
 from .report import say
 
 FOLDER = "unitalking_voices"
@@ -39,7 +40,7 @@ class UniTalkingSaveVoice(io.ComfyNode):
             "Voice finds it there after a refresh (R).",
             search_aliases=["voice library", "export voice", "speaker file"],
             inputs=[
-                Voice.Input("voice", tooltip="From Encode Reference Voice."),
+                inputs.Voice.Input("voice", tooltip="From Encode Reference Voice."),
                 io.String.Input("name", default="voice", tooltip="How the voice is called; the file gets this name and a number."),
                 io.String.Input(
                     "licence",
@@ -48,7 +49,7 @@ class UniTalkingSaveVoice(io.ComfyNode):
                     tooltip="Whose voice it is, who agreed to its use and on what terms. Shown whenever the voice is loaded.",
                 ),
             ],
-            outputs=[Voice.Output(display_name="voice")],
+            outputs=[inputs.Voice.Output(display_name="voice")],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
@@ -83,11 +84,9 @@ class UniTalkingLoadVoice(io.ComfyNode):
                     default=next(iter(names), None),
                     tooltip="A voice file in output/voices or models/unitalking_voices. Press R after saving one.",
                 ),
-                io.Vae.Input(
-                    "audio_vae", tooltip="The audio VAE of Load UniTalking Model: the voice must have been made with the same one."
-                ),
+                inputs.audio_vae(": the voice must have been made with the same one"),
             ],
-            outputs=[Voice.Output(display_name="voice")],
+            outputs=[inputs.Voice.Output(display_name="voice")],
             hidden=[io.Hidden.unique_id],
         )
 

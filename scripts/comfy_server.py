@@ -69,8 +69,7 @@ class ComfyServer:
         command = [str(self.host.python), "-u", str(self.host.source / "main.py"), "--port", str(self.port)]
         command += ["--base-directory", str(base), "--user-directory", str(base / "user"), "--disable-auto-launch"]
         command += ["--database-url", f"sqlite:///{base / 'user' / 'comfyui.db'}", *self.extra_args]
-        # Byte code goes elsewhere, to one place for all servers: somebody's own ComfyUI folder is only read, and compiling takes longer than
-        # starting.
+        # Byte code goes elsewhere: somebody's own ComfyUI folder is only read. All servers share it: compiling takes longer than starting.
         env = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "PYTHONPYCACHEPREFIX": str(HOME / "pycache")}
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=base, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)

@@ -25,6 +25,8 @@ TELLERS = ("EncodeReferenceVoice", "UniTalkingLoadVoice", "UniTalkingLongClip", 
 SAYS = {**dict.fromkeys(SPEAKERS, 60), **dict.fromkeys(TELLERS, 120)}
 """How much taller a node grows when it has run: by its words, and by its own player."""
 TOP, GAP, HEAD = 80, 60, 30
+FULL_SIZE = "unitalking_full_size_"
+"""How the names of templates begin that need files which nobody ships."""
 FRONT_END_ONLY = ("MarkdownNote", "Note", "Reroute")
 
 

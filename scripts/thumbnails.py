@@ -1,7 +1,7 @@
 """`python -m scripts.thumbnails [template ...]`: runs every template in a real server and makes its thumbnail from what came out.
 
 A clip's thumbnail is the frame in which the mouth is widest open, its sound's waveform under it; that of sound alone is the waveform. A
-template that needs a microphone gets the example voice in its place.
+template that needs a microphone gets the example voice in its place. Full-size templates, whose model nobody has published, show the icon.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import console, host
+from . import console, host, templates
 from .comfy_client import Prompt, Run
 from .comfy_server import ComfyServer
 from .console import Problem, say
@@ -63,6 +63,17 @@ def draw(file: bytes, shown: dict[str, Any] | None) -> Any:
     return picture
 
 
+def icon() -> Any:
+    """A thumbnail of a template that was never run: the pack's icon, and no picture that it has not made."""
+    from PIL import Image
+
+    picture = Image.new("RGB", (SIDE, SIDE), GROUND)
+    with Image.open(host.ROOT / "docs" / "icon.png") as found:
+        drawn = found.convert("RGBA").resize((SIDE // 2, SIDE // 2), Image.Resampling.LANCZOS)
+    picture.paste(drawn, (SIDE // 4, SIDE // 4), drawn)
+    return picture
+
+
 def result_of(run: Run) -> tuple[dict[str, str], dict[str, Any] | None]:
     """The file to show of a run, the last saved clip or else what was played last, and what was measured of it."""
     clips = [(shown["images"][0], shown["unitalking"][0]) for shown in run.outputs.values() if shown.get("unitalking")]
@@ -75,6 +86,10 @@ def make() -> int:
     if Path(sys.prefix) != place.python.parent.parent:
         raise Problem(f"run it with the server's Python: {place.python} -m scripts.thumbnails")
     names = sys.argv[1:] or sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+    for name in (name for name in names if name.startswith(templates.FULL_SIZE)):
+        icon().save(WORKFLOWS / f"{name}.jpg", quality=88)
+        say(f"workflows/{name}.jpg")
+    names = [name for name in names if not name.startswith(templates.FULL_SIZE)]
     with ComfyServer(place, ["--cpu", "--disable-api-nodes"]) as server:
         for name in names:
             run = server.client.run(prompt_of(name))

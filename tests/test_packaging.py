@@ -68,6 +68,22 @@ def test_a_template_is_as_shipped(path: Path) -> None:
     assert workflow["groups"]
 
 
+def test_a_full_size_template_names_its_public_files() -> None:
+    """Files that somebody has published are offered for download; the note tells that the model itself is nobody's yet."""
+    needs = (ROOT / "docs" / "full_size.md").read_text(encoding="utf-8")
+    for path in (path for path in TEMPLATES if path.stem.startswith(templates.FULL_SIZE)):
+        nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+        (loader,) = (node for node in nodes if node["type"] == "LoadUniTalkingModel")
+        (note,) = (node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote")
+        for model in loader["properties"]["models"]:
+            assert model["name"] in loader["widgets_values"]
+            assert model["name"] in note
+            assert f"| `{model['directory']}` | `{model['name']}` |" in needs
+            assert model["url"].startswith("https://huggingface.co/Comfy-Org/")
+            assert model["url"].endswith(f"/{model['name']}")
+        assert "nobody has published one" in note
+
+
 def test_template_ids_differ() -> None:
     ids = [json.loads(path.read_text(encoding="utf-8"))["id"] for path in TEMPLATES]
     assert len(set(ids)) == len(ids)

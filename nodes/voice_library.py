@@ -19,6 +19,8 @@ from .report import say
 FOLDER = "unitalking_voices"
 SAVED = "voices"
 """Folder in the output folder."""
+NONE_YET = "no voice saved yet"
+"""The one choice while there is no voice: a list without any would show as 'undefined'."""
 
 
 def register_voice_folder() -> None:
@@ -70,7 +72,7 @@ class UniTalkingSaveVoice(io.ComfyNode):
 class UniTalkingLoadVoice(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        names = folder_paths.get_filename_list(FOLDER)
+        names = folder_paths.get_filename_list(FOLDER) or [NONE_YET]
         return io.Schema(
             node_id="UniTalkingLoadVoice",
             display_name="UniTalking Load Voice",
@@ -81,7 +83,7 @@ class UniTalkingLoadVoice(io.ComfyNode):
                 io.Combo.Input(
                     "voice_file",
                     options=names,
-                    default=next(iter(names), None),
+                    default=names[0],
                     tooltip="A voice file in output/voices or models/unitalking_voices. Press R after saving one.",
                 ),
                 inputs.audio_vae(": the voice must have been made with the same one"),
@@ -100,6 +102,8 @@ class UniTalkingLoadVoice(io.ComfyNode):
     def execute(cls, voice_file: str, audio_vae: Any) -> io.NodeOutput:
         require_audio_vae(audio_vae)
         path = folder_paths.get_full_path(FOLDER, voice_file)
+        if voice_file == NONE_YET:
+            raise VoiceFileError("no voice is saved yet: keep one with UniTalking Save Voice, then press R")
         if path is None:
             raise VoiceFileError(f"the voice '{voice_file}' is not there any more; press R to refresh the list")
         saved = load_voice(path, codec_id(audio_vae.unitalking.audio, audio_vae.first_stage_model))

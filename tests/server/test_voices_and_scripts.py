@@ -54,6 +54,20 @@ def test_a_voice_is_kept_and_comes_back(studio: ComfyServer) -> None:
     assert max(largest_difference(loaded, reference)) < 1e-5
 
 
+def test_without_any_voice_the_list_says_so(studio: ComfyServer) -> None:
+    folder = studio.base / "output" / "voices"
+    aside = folder.rename(studio.base / "voices") if folder.exists() else None
+    try:
+        spec = studio.object_info()["UniTalkingLoadVoice"]["input"]["required"]["voice_file"]
+        assert spec[1]["options"] == [spec[1]["default"]] == ["no voice saved yet"]
+        prompt = sampled("none_yet")
+        prompt["6"] = {"class_type": "UniTalkingLoadVoice", "inputs": {"voice_file": "no voice saved yet", "audio_vae": ["1", 3]}}
+        assert "keep one with UniTalking Save Voice" in studio.queue(prompt).explain()
+    finally:
+        if aside:
+            aside.rename(folder)
+
+
 def test_a_voice_of_another_codec_is_refused_by_name(studio: ComfyServer) -> None:
     folder = studio.base / "output" / "voices"
     folder.mkdir(parents=True, exist_ok=True)

@@ -63,10 +63,12 @@ def found() -> Host | None:
     return Host(source, Path(sys.executable), HOME / "base") if ready else None
 
 
-def make_base(base: Path, pack: Path = ROOT) -> None:
-    """Make a base directory for ComfyUI with `pack` linked into its custom nodes, as `git clone` there would have put it."""
+def make_base(base: Path, pack: Path | None = ROOT) -> None:
+    """Make a base directory for ComfyUI with `pack` (if any) linked into its custom nodes, as `git clone` there would have put it."""
     for name in ("custom_nodes", "models", "input", "output", "user", "temp"):
         (base / name).mkdir(parents=True, exist_ok=True)
+    if pack is None:
+        return
     link = base / "custom_nodes" / PACK
     if link.is_symlink() and link.resolve() == pack:
         return

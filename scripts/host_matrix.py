@@ -39,22 +39,26 @@ def lowest_supported() -> tuple[int, ...]:
 
 
 def attempt(version: str, place: host.Host) -> str:
-    """Start that ComfyUI, run the main job, look into the file; returns an empty text, or what went wrong."""
+    """Start that ComfyUI and run the main job; returns an empty text, or what went wrong."""
     base = HOSTS / f"base-{version}"
     host.make_base(base)
     place = replace(place, source=host.fetched(HOSTS / version, RELEASES[version]), base=base)
-    server = ComfyServer(place, ["--cpu", *shlex.split(os.environ.get("ARGS", ""))])
     try:
-        with server:
-            if "JointFlowSampler" not in server.client.object_info():
-                words = [line.strip() for line in server.log.splitlines() if "Error" in line]
-                return "the nodes are not there: " + (words or ["no reason in the log"])[-1]
-            run = server.client.run(json.loads(JOB.read_text(encoding="utf-8")))
-            if not run.ok:
-                return run.explain()
-            return "" if MARK in server.client.view(run.files()[0]) else "the clip is not marked"
+        with ComfyServer(place, ["--cpu", *shlex.split(os.environ.get("ARGS", ""))]) as server:
+            return main_job(server)
     except Problem as problem:
         return str(problem)
+
+
+def main_job(server: ComfyServer) -> str:
+    """Run it there and look into the file; returns an empty text, or what went wrong."""
+    if "JointFlowSampler" not in server.client.object_info():
+        words = [line.strip() for line in server.log.splitlines() if "Error" in line]
+        return "the nodes are not there: " + (words or ["no reason in the log"])[-1]
+    run = server.client.run(json.loads(JOB.read_text(encoding="utf-8")))
+    if not run.ok:
+        return run.explain()
+    return "" if MARK in server.client.view(run.files()[0]) else "the clip is not marked"
 
 
 def matrix() -> int:

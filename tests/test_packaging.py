@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from scripts import host_matrix, templates
-from scripts.host import ROOT, VERSION
+from scripts import templates
+from scripts.host import ROOT, VERSION, lowest_supported, numbers
 from scripts.releases import RELEASES
 
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -50,7 +50,7 @@ def test_what_is_left_out_of_the_package_is_there() -> None:
 
 def test_the_demos_version_is_supported_and_known() -> None:
     assert VERSION in RELEASES
-    assert host_matrix.numbers(VERSION) >= host_matrix.lowest_supported()
+    assert numbers(VERSION) >= lowest_supported()
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)

@@ -1,11 +1,12 @@
 """`python -m scripts.manager_install`: ComfyUI's own Manager installs the pack from a git remote on this machine, then the main job runs.
 
-What is installed is what is committed. The Manager gets an environment of its own in `.host/manager/`, which sees the packages of
-ComfyUI's, and a base directory without the pack; it clones, installs the requirements, and finds the nodes after a restart.
+What is installed is what is committed. The Manager gets a base directory without the pack and, in `.host/manager/`, an environment of its
+own with all that ComfyUI's holds; it clones, installs the requirements, and finds the nodes after a restart.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,17 @@ def ask(server: ComfyServer, address: str) -> None:
         raise Problem(f"the Manager answered {error.code}:\n{server.last_words()}") from error
 
 
+def own_environment(python: Path) -> Path:
+    """A copy of that Python's environment (its files are linked, not copied) with the Manager in it; its Python.
+
+    An environment that only sees another's packages would not do: the Manager may call uv, which would install torch anew there.
+    """
+    folder = HOME / "venv"
+    if not folder.exists():
+        shutil.copytree(python.parent.parent, folder, symlinks=True, copy_function=os.link)
+    return environment.prepare(folder, [], (MANAGER,))
+
+
 def fresh_base() -> Path:
     """A base directory with the Manager's settings and no pack in it."""
     base = HOME / "base"
@@ -77,8 +89,7 @@ def fresh_base() -> Path:
 def install() -> int:
     """Install, restart, run."""
     place = host.prepare()
-    python = environment.prepare(HOME / "venv", [], (MANAGER,), parent=place.python)
-    place = replace(place, python=python, base=fresh_base())
+    place = replace(place, python=own_environment(place.python), base=fresh_base())
     pack = place.base / "custom_nodes" / host.PACK
     with ComfyServer(place, ARGUMENTS) as server, remote() as address:
         if "JointFlowSampler" in server.client.object_info():

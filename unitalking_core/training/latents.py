@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ..codecs import LEARNED, AudioCodec, VideoCodec
 from ..conditions.umt5 import UMT5TextEncoder
-from ..config import AudioConfig, VideoConfig
+from ..config import AudioConfig, TextConfig, VideoConfig
 from ..latents import to_model_space
 from .corpus import Item, read_clip_frames, read_clip_sound, read_manifest, read_voice_of
 
@@ -133,12 +133,12 @@ def encode_pictures(folder: Path, corpus: Path, load: Callable[[], VideoCodec], 
 
 
 @torch.no_grad()
-def encode_prompts(folder: Path, corpus: Path, load: Callable[[], UMT5TextEncoder], name: str) -> int:
+def encode_prompts(folder: Path, corpus: Path, load: Callable[[], UMT5TextEncoder], config: TextConfig) -> int:
     """Encode the texts of the corpus that the store lacks, and the empty one; returns how many. Raises LatentsError as the others.
 
     Each is encoded alone, so that its rows do not depend on what it is encoded with.
     """
-    _stamp(folder, "prompt", [name])
+    _stamp(folder, "prompt", [config.encoder, config.tokens])
     known = {raw["text"] for raw in _lines(folder / "prompt.jsonl")}
     new = [text for text in dict.fromkeys(["", *(item.text for item in read_manifest(corpus))]) if text not in known]
     if not new:

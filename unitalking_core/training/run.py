@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 
 from .. import checkpoint
@@ -27,7 +28,7 @@ from .lora import merge_adapters, save_adapters
 from .public import public_parts, starting_point
 from .samples import held_out, write_samples
 from .shards import open_latents
-from .trainer import Trainer
+from .trainer import Trainer, uses_cpu
 
 logger = logging.getLogger(__name__)
 ONLY = ("audio-codec", "video-codec", "video-decoder", "latents")
@@ -90,8 +91,9 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
         logger.info("samples of %s after %d steps: %s", task, steps, out)
 
     if only == "latents":
-        for stage in config.stages:
-            open_store(stage)
+        with PartialState(cpu=uses_cpu(config)).main_process_first():
+            for stage in config.stages:
+                open_store(stage)
         return True
     return Trainer(config, model, open_store, export, sample).run(until)
 
@@ -102,7 +104,7 @@ def _encode(folder: Path, corpus: Path, model: ModelConfig, parts: Mapping[str, 
     if video:
         logger.info("encoded %d new clips", encode_pictures(folder, corpus, parts[VIDEO_CODEC], model.video))
     if TEXT_ENCODER in parts:
-        logger.info("encoded %d new prompts", encode_prompts(folder, corpus, parts[TEXT_ENCODER], model.text.encoder))
+        logger.info("encoded %d new prompts", encode_prompts(folder, corpus, parts[TEXT_ENCODER], model.text))
 
 
 def _has_video(task: str) -> bool:

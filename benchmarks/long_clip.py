@@ -48,10 +48,10 @@ def main() -> None:
         seed=options.seed,
         on_part=lambda done, total: print(f"part {done} of {total}", flush=True),
     )
-    clip, line = long.made, pipeline.config.timeline
+    clip, line = long.clips[0], pipeline.config.timeline
     frames = torch.cat(list(clip.frames()))
     write_clip(options.out, [frames], clip.waveform, fps=line.exact_fps, sample_rate=line.sample_rate)
-    print(f"{options.out}: {clip.clip.describe()}, {len(long.parts)} parts")
+    print(f"{options.out}: {clip.clip.describe()}, {len(long.lines)} parts")
     for seam in seams(frames.float() / 255, line.fps, clip.waveform, line.sample_rate, long.starts[1:]):
         print(seam.line())
 

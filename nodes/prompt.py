@@ -90,12 +90,15 @@ class UniTalkingPrompt(io.ComfyNode):
         script = parse(speech, description)
         need = estimate(script.speech, None if language == AUTO else language, pace)
         config = None if model is None else model_config(model)
-        length = seconds or min(max(need.seconds, 0.2), LONGEST_SECONDS)
+        if not need.words and not seconds and config is None:
+            raise ValueError("nothing is spoken, so the words do not tell how long the clip is: set 'seconds', or connect the model")
+        wanted = need.seconds if need.words or config is None else config.sampling.seconds
+        length = seconds or min(max(wanted, 0.2), LONGEST_SECONDS)
         if config is not None:
             length = config.timeline.clip(length).seconds if seconds else config.timeline.covering(length).seconds
         lines = [need.against(length)]
         if config is not None:
-            lines += limits(config.text.encoder, config.sampling.seconds, need.language, length)
+            lines += limits(config.text.encoder, config.sampling.seconds, need, length)
         if clip is None:
             conditioning = ExecutionBlocker("UniTalking Prompt has no CLIP: connect that of Load UniTalking Model to get a conditioning")
         else:

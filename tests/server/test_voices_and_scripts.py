@@ -192,6 +192,20 @@ def test_what_does_not_fit_is_said(studio: ComfyServer) -> None:
         assert message in studio.queue(copy.deepcopy(prompt)).explain()
 
 
+def test_a_sound_without_words(studio: ComfyServer) -> None:
+    """Described alone it takes the model's length, or the one that is told; the model says that it knows speech alone."""
+    script = {"speech": "", "description": "rain on a roof", "seconds": 0.0, "language": "auto", "pace": 1.0, "model": ["1", 0]}
+    prompt = {"1": main_job()["1"], "4": {"class_type": "UniTalkingPrompt", "inputs": script}}
+    prompt["5"] = {"class_type": "PreviewAny", "inputs": {"source": ["4", 1]}}
+    text = says(studio, copy.deepcopy(prompt), "4")
+    assert "nothing is spoken, the clip has 1.0 s" in text
+    assert "trained on speech alone" in text
+    del script["model"], prompt["1"]
+    assert "set 'seconds', or connect the model" in studio.queue(copy.deepcopy(prompt)).explain()
+    script["seconds"] = 3.0
+    assert "the clip has 3.0 s" in says(studio, copy.deepcopy(prompt), "4")
+
+
 def test_the_estimate_can_be_asked_for_while_typing(studio: ComfyServer) -> None:
     answer = studio.post("/unitalking/estimate", {"speech": "the red bird sings", "seconds": 2.0})
     assert answer["words"] == 4

@@ -35,5 +35,5 @@ def test_the_hosts_umt5_gives_the_same_rows(comfy: ComfyServer, tmp_path: Path) 
         assert rows.shape == (512, 32)
         assert not rows[len(ids) :].any()
         assert not ours[i, len(ids) :].any()
-        torch.testing.assert_close(ours[i, : len(ids)], rows[: len(ids)], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(ours[i, : len(ids)], rows[: len(ids)], atol=2e-5, rtol=1e-4)
         assert rows[: len(ids)].abs().mean() > 0.1, "there is something to compare"

@@ -22,7 +22,8 @@ from .trainer import uses_cpu
 
 logger = logging.getLogger(__name__)
 AUDIO_CODEC, VIDEO_CODEC = "audio_codec.safetensors", "video_codec.safetensors"
-Picture, Sound = tuple[NanoVideoCodec, VideoConfig], tuple[NanoAudioCodec, AudioConfig]
+Picture = tuple[NanoVideoCodec, VideoConfig]
+Sound = tuple[NanoAudioCodec, AudioConfig]
 
 
 def learns_codecs(model: ModelConfig) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from .flow import Guidance
 from .generate import GeneratedClip, Pipeline
 from .latents import from_model_space, to_model_space
 from .sampling import sample
-from .stretches import Levels, Stretch, Track, room
+from .stretches import LISTENING_SYNC, Levels, Stretch, Track, room
 from .tasks import TASKS
 
 OnStep = Callable[[int, int], None]
@@ -85,6 +85,7 @@ def generate_dialogue(
     portraits = [None if who.portrait is None else pipeline.encode_portrait(who.portrait, width, height, fit) for who in people]
     voices = [None if who.voice is None else pipeline.encode_voice(*who.voice) for who in people]
     guidance, steps = guidance or Guidance(settings.text_scale, settings.text_scale), steps or settings.steps
+    listening = replace(guidance.without_voice(), sync_video=max(guidance.sync_video, LISTENING_SYNC))
     tracks, heard, starts = [Track(config.timeline, portrait) for portrait in portraits], Track(config.timeline), []
     for number, line in enumerate(lines):
         need = estimate(line.speech, language, pace).seconds
@@ -105,7 +106,7 @@ def generate_dialogue(
                 voice if speaks else None,
                 seeds=[seed + number * len(people) + who],
                 steps=steps,
-                guidance=guidance if speaks and voice is not None else guidance.without_voice(),
+                guidance=listening if not speaks else guidance.without_voice() if voice is None else guidance,
                 prefix=(stretch.known[0], tokens),
             )
             assert made_video is not None  # a continuation has a picture

@@ -18,6 +18,7 @@ from .host_models import ProbeHostModels
 from .memory import ProbeMemory
 from .output import output
 from .partial import ProbePartialLoad
+from .umt5 import ProbeUMT5
 from .wan import ProbeWan
 
 
@@ -117,7 +118,7 @@ class Probes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             ProbeLatent, ProbeMedia, ProbeModel, ProbePasses, ProbeWan, ProbeMemory, ProbePartialLoad, ProbeAudioCodec, ProbeAudio,
-            ProbeHostModels,
+            ProbeHostModels, ProbeUMT5,
         ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from ..tasks import JOINT, Visibility
 from .attention import QKV, ConditionKV, joint_attention
 from .operations import Attend, Operations
 from .operations import attend as plain_attend
-from .prediction import Guess, guess, normalise, to_velocity
+from ..prediction import Guess, guess, normalise, to_velocity
 from .rope import audio_angles, index_angles, tables, video_angles
 from .stream import Block, Stream, gated, modulate, share
 
@@ -54,7 +54,7 @@ RunBlock = Callable[[int, Callable[[Tensor | None, Tensor | None], tuple[Tensor 
 class UniTalkingTransformer(Stream):
     """Predicts the velocity of both latents.
 
-    Shapes: video latent (B, Cv, T, h, w), audio latent (B, Ca, La), text (B, Lt, text_dim), voice (B, Ca, Lr).
+    Shapes: video latent (B, Cv, T, h, w), audio latent (B, Ca, La), text (B, Lt, text_dim); voice as in `prepare`.
     """
 
     def __init__(self, config: ModelConfig, *, operations: Any = Operations, device: Any = None, dtype: torch.dtype | None = None) -> None:
@@ -71,12 +71,18 @@ class UniTalkingTransformer(Stream):
         """Everything that depends on the conditions alone; `video` False leaves out what a run without video does not read.
 
         text (B, Lt, text_dim), zero-padded as the encoder does; voice (B, Ca, Lr) in model space; gate (B,) of exact 0 or 1 says which
-        rows have a voice (all of them when it is None).
+        rows have a voice (all of them when it is None). For models that tell speakers apart: voice (B, speaker_dim, Lt), and gate (B, Lt)
+        says which rows of the text become the speaker at their place (`conditions.speakers`).
         """
         if gate is not None and not bool(gate.any()):
             voice = gate = None
-        for_video = self.embed_conditions(text, voice) if video else []
-        return Conditions(for_video, self.audio.embed_conditions(text, voice), None if gate is None else gate.reshape(-1, 1, 1))
+        if self.config.speakers and (voice is None) != (gate is None):
+            raise ValueError("this model reads voices at marked rows of the text: give voice (B, speaker_dim, Lt) and gate (B, Lt)")
+        for_video = self.embed_conditions(text, voice, gate, {}) if video else []
+        one = {"text_embedding", "voice_embedding"} <= set(self.config.shared_embeddings)
+        made = dict(zip((block.cross_attn for block in self.blocks), for_video, strict=False)) if one else {}
+        for_audio = self.audio.embed_conditions(text, voice, gate, made)
+        return Conditions(for_video, for_audio, None if gate is None or self.config.speakers else gate.reshape(-1, 1, 1))
 
     def forward(
         self,

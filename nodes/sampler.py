@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.model_management
@@ -117,7 +117,7 @@ def sample_clip(
         require_voice(voice, config)
         positive, negative = with_voice(positive, voice["latent"]), with_voice(negative, voice["latent"])
     guider = UniTalkingGuider(model)
-    guider.set_guidance(positive, negative, how.guidance)
+    guider.set_guidance(positive, negative, replace(how.guidance, lone_voice=config.sampling.lone_voice))
     sigmas = comfy.samplers.KSampler(model, how.steps, model.load_device, how.sampler_name, how.scheduler).sigmas
 
     def after_step(step: int, x0: Any, x: Any, total: int) -> None:

@@ -116,8 +116,8 @@ class Pass(Enum):
 class Guidance:
     """v = c + (text - 1)(c - c_no_text) + (voice - 1)(c - c_no_voice) + sync (c - c_apart), text and sync per stream.
 
-    Directions as in NAVA (arXiv 2605.30073). A term at its neutral value runs no pass. `lone_voice`, as NAVA has it: only the full pass hears
-    the voice, and the voice term is the sound's alone.
+    Directions as in NAVA (arXiv 2605.30073). A term at its neutral value runs no pass. `lone_voice`, as NAVA has it: only the full pass
+    hears the voice, and the voice term is the sound's alone.
     """
 
     text_video: float = 1.0

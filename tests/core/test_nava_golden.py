@@ -13,9 +13,9 @@ from torch import Tensor
 from unitalking_core.checkpoint.nava import config_of, our_names
 from unitalking_core.config import ModelConfig
 from unitalking_core.flow import Guidance, Pass
+from unitalking_core.rope import audio_angles, tables
 from unitalking_core.tasks import APART, JOINT, Visibility
 from unitalking_core.transformer import Conditions, UniTalkingTransformer
-from unitalking_core.transformer.rope import audio_angles, tables
 
 DIT = {"atol": 5e-5, "rtol": 1e-4}
 ROWS = (3, 11)

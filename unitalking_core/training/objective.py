@@ -14,11 +14,11 @@ from torch.utils.checkpoint import checkpoint
 from ..conditions.text import build_text_encoder
 from ..config import ModelConfig
 from ..flow import interpolate, target
-from ..transformer import UniTalkingTransformer
 from ..initialisation import initial
+from ..prediction import loss_weight
+from ..transformer import UniTalkingTransformer
 from ..transformer.model import RunBlock
 from ..transformer.operations import attend as plain_attend
-from ..prediction import loss_weight
 from .attention import attend_by_products
 from .batches import Batch
 from .conditions import conditions_for_training

@@ -1,4 +1,4 @@
-"""The MM-DiT. Read in this order: `operations` (what a host injects), `rope`, `attention`, `stream`, `model`."""
+"""The MM-DiT. Read in this order: `operations` (what a host injects), `attention`, `stream`, `model`."""
 
 from .model import Conditions, UniTalkingTransformer
 from .operations import Attend, Modulation, Operations

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..rope import rotate
 from ..tasks import JOINT, Visibility
 from .operations import Attend
-from .rope import rotate
 
 
 class QKV(NamedTuple):

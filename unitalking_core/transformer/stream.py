@@ -96,9 +96,7 @@ class SpeakerEmbedding(nn.Module):
     def __init__(self, inputs: int, dim: int, operations: Any, **factory: Any) -> None:
         super().__init__()
         norm = partial(operations.LayerNorm, eps=1e-5, **factory)
-        self.net = nn.Sequential(
-            norm(inputs), operations.Linear(inputs, dim, **factory), nn.SiLU(), operations.Linear(dim, dim, **factory)
-        )
+        self.net = nn.Sequential(norm(inputs), operations.Linear(inputs, dim, **factory), nn.SiLU(), operations.Linear(dim, dim, **factory))
         self.out_norm = norm(dim)
         self.null_token = operations.Embedding(1, dim, **factory)
 

@@ -1,7 +1,8 @@
 """Voice files: a prepared reference voice kept for later, as safetensors.
 
-Tensors: `latent` (1, C, L) as the codec made it (or N speaker vectors, (1, S, N)), `preview` (N,) int16, the prepared recording itself. Metadata under "voice": the format,
-a name, a note about licence and consent, the preview's rate, and which codec made the latent, as those of another mean nothing to a model.
+Tensors: `latent` (1, C, L) as the codec made it (or N speaker vectors, (1, S, N)), `preview` (N,) int16, the prepared recording itself.
+Metadata under "voice": the format, a name, a note about licence and consent, the preview's rate, and which codec (or speaker encoder) made
+the latent, as those of another mean nothing to a model.
 """
 
 from __future__ import annotations

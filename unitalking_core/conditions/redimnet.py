@@ -8,6 +8,7 @@ Notation: C channels, F frequencies, T frames.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -166,10 +167,10 @@ class Residual(nn.Module):
     def __init__(self, channels: int, bands: int, groups: int | None, excited: bool) -> None:
         super().__init__()
         split = 1 if groups is None else channels // groups
-        for i in (1, 2):
-            self.add_module(f"conv{i}", nn.Conv2d(channels, channels, 3, padding=1, bias=False, groups=split))
-            self.add_module(f"conv{i}pw", nn.Identity() if groups is None else nn.Conv2d(channels, channels, 1))
-            self.add_module(f"bn{i}", nn.BatchNorm2d(channels))
+        conv = partial(nn.Conv2d, channels, channels, 3, padding=1, bias=False, groups=split)
+        pointwise = nn.Identity if groups is None else partial(nn.Conv2d, channels, channels, 1)
+        self.conv1, self.conv1pw, self.bn1 = conv(), pointwise(), nn.BatchNorm2d(channels)
+        self.conv2, self.conv2pw, self.bn2 = conv(), pointwise(), nn.BatchNorm2d(channels)
         self.se = Excitation(bands, min(64, max(channels, 32))) if excited else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -152,7 +152,7 @@ class Stream(nn.Module):
         return self.patch_embedding(latent).flatten(2).transpose(1, 2)
 
     def embed_conditions(
-        self, text: Tensor, voice: Tensor | None, gate: Tensor | None, made: Mapping[nn.Module, ConditionKV]
+        self, text: Tensor, voice: Tensor | None, gate: Tensor | None, made: Mapping[DualCrossAttention, ConditionKV]
     ) -> list[ConditionKV]:
         """Text and voice, as `UniTalkingTransformer.prepare` has them -> keys and values for every block; some are `made` already."""
         embedded = self.text_embedding(text)

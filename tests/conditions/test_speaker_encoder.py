@@ -23,8 +23,11 @@ KINDS = json.loads((GOLDEN / "redimnet_tiny.config.json").read_text())
 def published_file(folder: Path, kind: str = "convnext", **changes: int) -> Path:
     """A small ReDimNet as its authors publish them, filled by the reference's rule."""
     config = {**KINDS[kind], **changes}
-    state = {key: filled(key, tuple(v.shape)) for key, v in ReDimNet(config).state_dict().items() if not key.startswith("mel.")}
-    state |= {key: torch.tensor(0) for key in state if "num_batches" in key}
+    state = {
+        key: torch.tensor(0) if "num_batches" in key else filled(key, tuple(value.shape))
+        for key, value in ReDimNet(config).state_dict().items()
+        if not key.startswith("mel.")
+    }
     state["spec.torchfbank.1.flipped_filter"] = torch.tensor([[[-0.97, 1.0]]])
     torch.save({"model_config": {**config, "num_classes": None}, "state_dict": state}, folder / "published.pt")
     return folder / "published.pt"

@@ -37,7 +37,7 @@ class LoadUniTalkingModel(io.ComfyNode):
                     "checkpoint",
                     options=names,
                     default=NANO if NANO in names else next(iter(names), None),
-                    tooltip="A UniTalking checkpoint (.safetensors, .gguf) or a NAVA model, in models/unitalking or models/diffusion_models, "
+                    tooltip="A UniTalking checkpoint (.safetensors, .gguf) or NAVA, in models/unitalking or models/diffusion_models, "
                     "or nano, which ships with the pack.",
                 ),
                 io.Combo.Input(

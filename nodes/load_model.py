@@ -14,6 +14,7 @@ from .files import BUNDLED, CHECKPOINTS, FOLDERS, NANO, checkpoint_names, checkp
 from .loading import WEIGHT_DTYPES, patcher_of, read, with_bundled_parts
 from .parts import load_audio_vae, load_text_encoder, load_video_vae, require_right_choices
 from .report import say
+from .sampler import own_settings
 
 
 def _part(name: str, part: str, tooltip: str) -> io.Combo.Input:
@@ -84,12 +85,8 @@ class LoadUniTalkingModel(io.ComfyNode):
 
 def _settings(config: ModelConfig) -> str:
     """What the model was trained for, as Joint Flow Sampler's inputs."""
-    s = config.sampling
-    audio = s.text_scale if s.audio_text_scale is None else s.audio_text_scale
-    scales = {"video_text_scale": s.text_scale, "audio_text_scale": audio, "voice_scale": s.voice_scale}
-    scales |= {"video_sync_scale": s.video_sync_scale, "audio_sync_scale": s.audio_sync_scale}
-    told = ", ".join(f"{name} {value:g}" for name, value in scales.items())
-    return f"{config.name}: {s.seconds:.1f} s, {config.video.width}x{config.video.height}, {s.steps} steps, {told}"
+    told = ", ".join(f"{name} {value:g}" for name, value in own_settings(config).items())
+    return f"{config.name}: {config.sampling.seconds:.1f} s, {config.video.width}x{config.video.height}, {told}"
 
 
 def _chosen(text_encoder: str, vae: str, audio_codec: str) -> dict[str, Any]:

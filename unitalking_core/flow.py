@@ -142,6 +142,10 @@ class Guidance:
         """The same guidance for a run that has no voice to guide towards."""
         return replace(self, voice=1.0)
 
+    def without_sync(self) -> Guidance:
+        """The same guidance for a run of one stream, which has nothing to be in step with."""
+        return replace(self, sync_video=0.0, sync_audio=0.0)
+
     def combine(self, video: Mapping[Pass, Tensor | None], audio: Mapping[Pass, Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
         """Outputs of the passes (velocities or data predictions, the formula is linear) -> the guided pair; None stays None."""
         voice = self.voice - 1

@@ -139,7 +139,7 @@ def sample_clip(
     Raises ValueError for inputs of another kind, an empty prompt, or a result that is not finite.
     """
     config = model_config(model)
-    alone = None in clip_streams(latent)
+    alone = any(stream is None for stream in clip_streams(latent))
     if not any(text.any() for text, _ in positive):
         raise ValueError("the positive prompt is empty: write what is said, such as <S>hello there<E> a woman with glasses")
     if voice is not None:

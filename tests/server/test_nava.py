@@ -3,64 +3,34 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from scripts.comfy_client import Prompt
-from tests.checkpoint.test_nava import in_fp8, small
+from scripts.host import ROOT
 from tests.conditions.test_speaker_encoder import published_file
-from tests.server.graphs import VOICE, largest_difference, latent_of, sampled
+from tests.server.graphs import PORTRAIT, VOICE, largest_difference, latent_of, sampled
 from tests.server.harness import ComfyServer
-from unitalking_core import checkpoint as checkpoints
-from unitalking_core.checkpoint.nava import our_names
+from tests.server.nava import BF16, FP8, LTX, STEPS, job, write
+from tests.server.test_full_size import adapters, likeness, with_lora
+from tests.server.test_tasks import probe
 from unitalking_core.cli import main
-from unitalking_core.codecs import build_video_codec
-from unitalking_core.conditions.text import build_text_encoder
-from unitalking_core.config import TextConfig
+from unitalking_core.training.config import LoraOptions
+from unitalking_core.training.lora import save_adapters
 
-BF16, FP8 = "nava_small.safetensors", "nava_small_fp8.safetensors"
-LTX = "ltx_small.safetensors"
-
-
-def write(folder: Path, speaker_dim: int = 192) -> None:
-    """The small model with nano's text encoder and video codec beside it; its audio codec is a file of its own."""
-    weights = small()
-    path = folder / "theirs.safetensors"
-    save_file(weights, path)
-    loaded = checkpoints.load(path)
-    path.unlink()
-    config = replace(
-        loaded.config,
-        text=TextConfig("nano-text", 64, {"hidden": 32, "blocks": 1, "layers": 1}),
-        video=replace(loaded.config.video, codec="nano-video", width=64, height=64, options={"hidden": 16, "blocks": 1}),
-    )
-    torch.manual_seed(0)
-    parts: dict[str, Any] = {
-        checkpoints.TEXT_ENCODER: build_text_encoder(config.text, config.transformer.text_dim).state_dict(),
-        checkpoints.VIDEO_CODEC: build_video_codec(config.video).state_dict(),
-    }
-    transformer = {name: value.to(torch.bfloat16) for name, value in loaded.part(checkpoints.TRANSFORMER).items()}
-    checkpoints.save(folder / BF16, config, {**parts, checkpoints.TRANSFORMER: transformer})
-    rows: dict[str, torch.Tensor] = {}
-    for theirs, name in our_names(weights).items():
-        value = weights[theirs]
-        if in_fp8(theirs, tuple(value.shape)):
-            scale = value.abs().amax(1) / 448
-            rows[f"{name}_scale"] = scale.to(torch.bfloat16)
-            rows[name] = (value / rows[f"{name}_scale"].float()[:, None]).clamp(-448, 448).to(torch.float8_e4m3fn)
-        else:
-            rows[name] = value.to(torch.bfloat16)
-    checkpoints.save(folder / FP8, config, {**parts, checkpoints.TRANSFORMER: rows})
+OWN = {"video_text_scale": 4.0, "audio_text_scale": 3.0, "voice_scale": 4.0, "video_sync_scale": 3.0, "audio_sync_scale": 2.0}
+"""NAVA's published strengths, as scales."""
+TEMPLATE = "unitalking_nava_talking_portrait"
+LAYERS = ["blocks.0.self_attn.q", "audio.blocks.0.self_attn.q", "blocks.1.self_attn.v", "blocks.1.cross_attn.k"]
+"""Own layers of both streams, and shared ones."""
 
 
 @pytest.fixture(scope="module")
-def nava(studio: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> ComfyServer:
+def nava(studio: ComfyServer) -> ComfyServer:
     models = studio.base / "models"
     write(models / "unitalking")
     for folder in ("audio_codecs", "speaker_encoders"):
@@ -78,25 +48,6 @@ def voices(nava: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> Comfy
     return nava
 
 
-def job(
-    checkpoint: str = BF16, *, voices: int = 1, portrait: bool = True, text: str = "<S>the red bird<E> a woman", **settings: Any
-) -> Prompt:
-    prompt = sampled("nava", steps=2, **settings)
-    prompt["1"]["inputs"] |= {"checkpoint": checkpoint, "audio_codec": LTX}
-    prompt["4"]["inputs"]["text"] = text
-    if not portrait:
-        prompt["7"] = {"class_type": "UniTalkingEmptyClip", "inputs": {"model": ["1", 0], "seconds": 0.6, "width": 0, "height": 0}}
-        del prompt["2"]
-    if voices == 0:
-        del prompt["3"], prompt["6"], prompt["8"]["inputs"]["voice"]
-    if voices == 2:
-        prompt["30"] = {"class_type": "LoadAudio", "inputs": {"audio": VOICE}}
-        prompt["31"] = {"class_type": "TrimAudioDuration", "inputs": {"audio": ["30", 0], "start_index": 0.0, "duration": 1.0}}
-        prompt["60"] = {"class_type": "EncodeReferenceVoice", "inputs": {"audio": ["31", 0], "audio_vae": ["1", 3], "earlier": ["6", 0]}}
-        prompt["8"]["inputs"]["voice"] = ["60", 0]
-    return prompt
-
-
 def refusal(server: ComfyServer, prompt: Prompt) -> str:
     run = server.queue(prompt)
     assert not run.ok
@@ -104,19 +55,23 @@ def refusal(server: ComfyServer, prompt: Prompt) -> str:
 
 
 def test_without_a_speaker_encoder_a_voice_is_refused_with_where_to_get_one(nava: ComfyServer) -> None:
-    if (nava.base / "models" / "speaker_encoders" / "redimnet.safetensors").exists():
-        pytest.skip("it is there already")
-    assert "speaker encoder in" in (told := refusal(nava, job()))
-    assert "convert-speaker-encoder" in told
+    folder = nava.base / "models" / "speaker_encoders"
+    hidden = [path.rename(path.with_suffix(".hidden")) for path in folder.glob("*.safetensors")]
+    try:
+        told = refusal(nava, job())
+    finally:
+        for path in hidden:
+            path.rename(path.with_suffix(".safetensors"))
+    assert f"need a speaker encoder in {folder}" in told
+    assert "convert-speaker-encoder` from M-vb2+vox2+cnc-ft_mix.pt of github.com/IDRnD/ReDimNet/releases" in told
 
 
 def test_pictures_and_sound_from_text_and_from_a_portrait(nava: ComfyServer) -> None:
-    scales = {"video_text_scale": 4.0, "audio_text_scale": 3.0, "video_sync_scale": 3.0, "audio_sync_scale": 2.0}
-    text_alone = latent_of(nava, job(voices=0, portrait=False, **scales))
+    text_alone = latent_of(nava, job(voices=0, portrait=False, **OWN))
     assert text_alone["samples.1"].shape[1] == 128
     frames = 4 * (text_alone["samples.0"].shape[2] - 1) + 1
     assert text_alone["samples.1"].shape[2] == -(-frames * 25 // 24)
-    from_portrait = latent_of(nava, job(voices=0, **scales))
+    from_portrait = latent_of(nava, job(voices=0, **OWN))
     assert min(largest_difference(text_alone, from_portrait)) > 0
     assert bool((from_portrait["noise_mask.0"][:, :, 0] == 0).all())
 
@@ -143,13 +98,24 @@ def test_the_audio_vae_is_the_hosts(nava: ComfyServer) -> None:
     assert min(*report["sizes"], report["stereo"]) > 1e-3
 
 
-def test_sound_alone(nava: ComfyServer) -> None:
-    prompt = job(voices=0, portrait=False)
-    prompt["70"] = {"class_type": "LTXVSeparateAVLatent", "inputs": {"av_latent": ["7", 0]}}
-    prompt["8"]["inputs"]["latent"] = ["70", 1]
-    got = latent_of(nava, prompt)
-    assert got["samples.0"].shape[1] == 128
-    assert float(got["samples.0"].std()) > 0
+def speech(**how: int) -> Prompt:
+    prompt = job(portrait=False, text="<S>hello<E> a woman <S>good day<E> a man", **how)
+    prompt["7"] = {"class_type": "UniTalkingEmptySpeech", "inputs": {"model": ["1", 0], "seconds": 0.6}}
+    return prompt
+
+
+def test_sound_alone(voices: ComfyServer) -> None:
+    runs = [latent_of(voices, speech(voices=count)) for count in (0, 1, 2)]
+    for a, b in pairwise(runs):
+        assert a["samples.0"].shape[1] == 128
+        assert float((a["samples.0"] - b["samples.0"]).abs().max()) > 0
+
+
+def test_sound_alone_is_not_led_towards_a_picture(voices: ComfyServer) -> None:
+    prompts = [speech(voices=1) for _ in range(2)]
+    prompts[0]["8"]["inputs"] |= {"audio_sync_scale": 2.0, "video_sync_scale": 3.0}
+    a, b = (latent_of(voices, prompt) for prompt in prompts)
+    assert torch.equal(a["samples.0"], b["samples.0"])
 
 
 def test_one_voice_two_voices_and_their_guidance(voices: ComfyServer) -> None:
@@ -178,11 +144,78 @@ def test_a_voice_of_the_other_kind_is_refused_by_name(voices: ComfyServer) -> No
     assert "this voice is a speaker vector (of a NAVA checkpoint), but the checkpoint 'random' takes" in refusal(voices, prompt)
 
 
+def test_a_core_sampler_refuses_it_too(voices: ComfyServer) -> None:
+    prompt = job()
+    prompt["100"] = sampled("x", steps=1)["1"]
+    prompt["6"]["inputs"]["audio_vae"] = ["100", 3]
+    prompt["40"] = {"class_type": "UniTalkingApplyVoice", "inputs": {"conditioning": ["4", 0], "voice": ["6", 0]}}
+    core = {"model": ["1", 0], "positive": ["40", 0], "negative": ["5", 0], "latent_image": ["7", 0], "seed": 1, "steps": 1, "cfg": 3.0}
+    core |= {"sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    prompt["8"] = {"class_type": "KSampler", "inputs": core}
+    assert "this voice is sound in 10 channels" in refusal(voices, prompt)
+
+
+def test_a_voice_as_a_file(voices: ComfyServer) -> None:
+    prompt = job()
+    reference = latent_of(voices, prompt)
+    kept = {"voice": ["6", 0], "name": "NAVA", "licence": ""}
+    run = voices.queue({**{key: prompt[key] for key in ("1", "3", "6")}, "60": {"class_type": "UniTalkingSaveVoice", "inputs": kept}})
+    assert run.ok, run.explain()
+    prompt["6"] = {"class_type": "UniTalkingLoadVoice", "inputs": {"voice_file": "NAVA_00001_.safetensors", "audio_vae": ["1", 3]}}
+    assert max(largest_difference(latent_of(voices, prompt), reference)) < 1e-5
+    other = sampled("x", steps=1)
+    other["6"] = prompt["6"]
+    assert "was made by the audio codec redimnet (192 channels" in refusal(voices, other)
+
+
+def test_what_is_left_to_the_checkpoint_is_navas_own(voices: ComfyServer) -> None:
+    left = dict.fromkeys(OWN, -1.0)
+    own, said = job(**left), job(**OWN)
+    own["8"]["inputs"]["steps"], said["8"]["inputs"]["steps"] = 0, STEPS
+    assert max(largest_difference(latent_of(voices, own), latent_of(voices, said))) == 0
+    run = voices.queue({"1": own["1"], "2": {"class_type": "ProbeModel", "inputs": {"model": ["1", 0], "name": "own"}}})
+    assert "voice_scale 4, video_sync_scale 3, audio_sync_scale 2" in run.outputs["1"]["text"][0]
+
+
 def test_in_fp8_with_a_scale_a_row_it_is_close_and_stays_small(nava: ComfyServer) -> None:
     plain, packed = (latent_of(nava, job(name, voices=0)) for name in (BF16, FP8))
-    for i in (0, 1):
-        likeness = torch.cosine_similarity(plain[f"samples.{i}"].flatten(), packed[f"samples.{i}"].flatten(), dim=0)
-        assert likeness > 0.98
+    assert min(largest_difference(plain, packed)) > 0
+    assert likeness(plain, packed) > 0.98
+    sizes = []
+    for name in (BF16, FP8):
+        prompt = {"1": job(name)["1"], "2": {"class_type": "ProbeModel", "inputs": {"model": ["1", 0], "name": "nava"}}}
+        run = nava.queue(prompt)
+        assert run.ok, run.explain()
+        sizes.append(json.loads((nava.base / "output" / "nava.json").read_text())["bytes"])
+    stored = load_file(nava.base / "models" / "unitalking" / FP8)
+    saved = sum(value.numel() - 2 * len(value) for value in stored.values() if value.dtype == torch.float8_e4m3fn)
+    assert sizes[0] - sizes[1] == pytest.approx(saved, rel=0.05)
+
+
+@pytest.mark.parametrize("name", [BF16, FP8])
+def test_a_lora_acts_on_own_and_shared_layers(nava: ComfyServer, loras: Path, name: str) -> None:
+    for layer in LAYERS:
+        save_adapters(loras / "nava.safetensors", adapters([layer], dim=128), LoraOptions(rank=4, alpha=4))
+        plain, changed, again = (
+            latent_of(nava, prompt) for prompt in (job(name, voices=0), with_lora(job(name, voices=0), "nava"), job(name, voices=0))
+        )
+        assert min(largest_difference(plain, changed)) > 1e-4, layer
+        assert max(largest_difference(plain, again)) == 0, layer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [BF16, FP8])
+def test_compiled_by_a_core_node_it_gives_the_same(voices: ComfyServer, name: str) -> None:
+    prompt = job(name)
+    prompt["20"] = {"class_type": "TorchCompileModel", "inputs": {"model": ["1", 0], "backend": "inductor"}}
+    prompt["8"]["inputs"]["model"] = ["20", 0]
+    assert max(largest_difference(latent_of(voices, prompt), latent_of(voices, job(name)))) < 1e-2
+
+
+def test_a_model_with_scales_a_row_is_not_saved(nava: ComfyServer) -> None:
+    save = {"class_type": "ModelSave", "inputs": {"model": ["1", 0], "filename_prefix": "saved/rows"}}
+    assert "nor one in fp8 with a scale for each row" in refusal(nava, {"1": job(FP8)["1"], "2": save})
+    assert not list((nava.base / "output").glob("saved/rows*"))
 
 
 def test_saved_by_a_core_node_it_gives_the_same(nava: ComfyServer) -> None:
@@ -195,3 +228,17 @@ def test_saved_by_a_core_node_it_gives_the_same(nava: ComfyServer) -> None:
     [saved] = (nava.base / "output" / "saved").glob("nava_*.safetensors")
     saved.rename(nava.base / "models" / "unitalking" / "nava_resaved.safetensors")
     assert max(largest_difference(before, latent_of(nava, job("nava_resaved.safetensors", voices=0)))) == 0
+
+
+def test_the_template_on_small_files(voices: ComfyServer) -> None:
+    """As it is shipped, but for the files' names, the size and the number of steps."""
+    prompt = json.loads((ROOT / "workflows" / "api" / f"{TEMPLATE}.json").read_text())
+    prompt["1"]["inputs"] |= {"checkpoint": BF16, "text_encoder": "bundled", "vae": "bundled", "audio_codec": LTX}
+    prompt["2"]["inputs"]["image"], prompt["3"]["inputs"]["audio"] = PORTRAIT, VOICE
+    prompt["7"]["inputs"] |= {"seconds": 0.6, "width": 64, "height": 64}
+    prompt["8"]["inputs"]["steps"] = 2
+    run = voices.queue(prompt)
+    assert run.ok, run.explain()
+    frames, fps, sound, rate = probe(voices.files(run)[0])
+    assert (len(frames), fps, rate) == (17, 24, 48000)
+    assert abs(sound.shape[1] / rate - len(frames) / fps) <= 1 / fps + 1024 / rate

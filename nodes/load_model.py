@@ -79,8 +79,8 @@ class LoadUniTalkingModel(io.ComfyNode):
         require_right_choices(loaded, _chosen(text_encoder, vae, audio_codec), checkpoint)
         model = patcher_of(loaded, WEIGHT_DTYPES[weight_dtype])
         clip = load_text_encoder(loaded, text_encoder)
-        say(cls, _settings(loaded.config))
-        return io.NodeOutput(model, clip, load_video_vae(loaded, vae), load_audio_vae(loaded, audio_codec))
+        parts = load_video_vae(loaded, vae), load_audio_vae(loaded, audio_codec)
+        return io.NodeOutput(model, clip, *parts, ui=say(cls, _settings(loaded.config)))
 
 
 def _settings(config: ModelConfig) -> str:

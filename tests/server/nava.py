@@ -35,7 +35,7 @@ def write(folder: Path) -> None:
     path.unlink()
     config = replace(
         loaded.config,
-        text=TextConfig("nano-text", 64, {"hidden": 32, "blocks": 1, "layers": 1}),
+        text=TextConfig("nano-text", 256, {"hidden": 32, "blocks": 1, "layers": 1}),
         video=replace(loaded.config.video, codec="nano-video", width=64, height=64, options={"hidden": 16, "blocks": 1}),
         sampling=replace(loaded.config.sampling, steps=STEPS),
     )

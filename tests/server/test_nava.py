@@ -181,15 +181,16 @@ def test_in_fp8_with_a_scale_a_row_it_is_close_and_stays_small(nava: ComfyServer
     plain, packed = (latent_of(nava, job(name, voices=0)) for name in (BF16, FP8))
     assert min(largest_difference(plain, packed)) > 0
     assert likeness(plain, packed) > 0.98
-    sizes = []
+    reports = []
     for name in (BF16, FP8):
         prompt = {"1": job(name)["1"], "2": {"class_type": "ProbeModel", "inputs": {"model": ["1", 0], "name": "nava"}}}
         run = nava.queue(prompt)
         assert run.ok, run.explain()
-        sizes.append(json.loads((nava.base / "output" / "nava.json").read_text())["bytes"])
-    stored = load_file(nava.base / "models" / "unitalking" / FP8)
-    saved = sum(value.numel() - 2 * len(value) for value in stored.values() if value.dtype == torch.float8_e4m3fn)
-    assert sizes[0] - sizes[1] == pytest.approx(saved, rel=0.05)
+        reports.append(json.loads((nava.base / "output" / "nava.json").read_text()))
+    wide = 4 if "torch.float32" in reports[0]["dtypes"] else 2  # where a CPU has no bf16, the host keeps weights in float32
+    packed_layers = [value for value in load_file(nava.base / "models" / "unitalking" / FP8).values() if value.dtype == torch.float8_e4m3fn]
+    saved = sum((wide - 1) * weight.numel() - 2 * len(weight) for weight in packed_layers)
+    assert reports[0]["bytes"] - reports[1]["bytes"] == pytest.approx(saved, rel=0.01)
 
 
 @pytest.mark.parametrize("name", [BF16, FP8])

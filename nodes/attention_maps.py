@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ..unitalking_core.attention_maps import AttentionWatch, CrossAttention, chart, inside, mask_coverage, overlay
 from ..unitalking_core.flow import Guidance
+from . import inputs
 from .guider import UniTalkingGuider, with_voice
 from .latents import clip_of, joint_streams, model_config
-from .reference_voice import Voice, require_voice
+from .reference_voice import require_voice
 from .report import say
 
 OVERRIDE = "optimized_attention_override"
@@ -33,7 +34,7 @@ class UniTalkingAttentionMaps(io.ComfyNode):
             "model looks at the clip once, at one noise level, and its joint attention is drawn.",
             search_aliases=["attention visualisation", "heat map", "explain", "lip sync attention", "cross-modal attention"],
             inputs=[
-                io.Model.Input("model", tooltip="The MODEL of Load UniTalking Model, with what was used for sampling (LoRAs)."),
+                inputs.model(", with what was used for sampling (LoRAs)"),
                 io.Conditioning.Input("positive", tooltip="The conditioning that the clip was made with."),
                 io.Latent.Input("latent", tooltip="A sampled clip, from Joint Flow Sampler or a core sampler."),
                 io.Image.Input(
@@ -41,7 +42,7 @@ class UniTalkingAttentionMaps(io.ComfyNode):
                     optional=True,
                     tooltip="The clip's pictures, from Decode Audio-Video, to draw the maps on; black without them.",
                 ),
-                Voice.Input("voice", optional=True, tooltip="The voice that the clip was made with."),
+                inputs.Voice.Input("voice", optional=True, tooltip="The voice that the clip was made with."),
                 io.Mask.Input(
                     "region",
                     optional=True,

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 from server import PromptServer
 
+from . import inputs
 from .clip_video import ClipVideo, lasting
 from .codecs import require_audio_vae, require_video_vae
 from .latents import clip_of, clip_streams, levels_of, require_finite, still_given
@@ -30,8 +31,8 @@ class DecodeAV(io.ComfyNode):
             search_aliases=["vae decode", "decode video", "decode audio"],
             inputs=[
                 io.Latent.Input("latent", tooltip="From Joint Flow Sampler or a core sampler."),
-                io.Vae.Input("vae", tooltip="The VAE of Load UniTalking Model."),
-                io.Vae.Input("audio_vae", tooltip="The audio VAE of Load UniTalking Model."),
+                inputs.vae(),
+                inputs.audio_vae(),
             ],
             outputs=[
                 io.Video.Output(display_name="video"),

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..unitalking_core.conditions.portrait import FITS, Fit, clip_size, fit_frames
 from ..unitalking_core.conditions.recording import RecordingError, prepare_speech
 from ..unitalking_core.timeline import Clip
+from . import inputs
 from .clip import LONGEST_SECONDS
 from .clip_video import lasting
 from .codecs import AudioVAE, require_audio_vae, require_video_vae
@@ -63,7 +64,7 @@ class UniTalkingGiveSpeech(io.ComfyNode):
             search_aliases=["audio to video", "lip sync", "talking head from audio", "speech to video"],
             inputs=[
                 io.Latent.Input("latent", tooltip=LATENT_TOOLTIP),
-                io.Vae.Input("audio_vae", tooltip="The audio VAE of Load UniTalking Model."),
+                inputs.audio_vae(),
                 io.Audio.Input("audio", tooltip="The speech, any number of channels and sample rate."),
                 *_part("recording"),
             ],
@@ -102,7 +103,7 @@ class UniTalkingGiveVideo(io.ComfyNode):
             search_aliases=["video to audio", "dub", "voice over", "foley", "add sound"],
             inputs=[
                 io.Latent.Input("latent", tooltip=LATENT_TOOLTIP),
-                io.Vae.Input("vae", tooltip="The VAE of Load UniTalking Model."),
+                inputs.vae(),
                 io.Video.Input("video", tooltip="From Load Video, or Create Video for a batch of images. Its own sound is not used."),
                 *_part("video"),
                 _fit(),
@@ -143,9 +144,9 @@ class UniTalkingContinueClip(io.ComfyNode):
             "Audio-Video returns the earlier clip and its continuation as one.",
             search_aliases=["extend video", "continuation", "video to video", "longer clip"],
             inputs=[
-                io.Model.Input("model", tooltip="The MODEL of Load UniTalking Model; its configuration says how clips are laid out."),
-                io.Vae.Input("vae", tooltip="The VAE of Load UniTalking Model."),
-                io.Vae.Input("audio_vae", tooltip="The audio VAE of Load UniTalking Model."),
+                inputs.model(inputs.LAID_OUT),
+                inputs.vae(),
+                inputs.audio_vae(),
                 io.Video.Input("video", tooltip="The clip to go on from: from Load Video or Decode Audio-Video."),
                 io.Float.Input("seconds", default=1.0, min=0.2, max=LONGEST_SECONDS, step=0.1, tooltip="How much is added."),
                 io.Float.Input(

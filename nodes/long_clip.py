@@ -8,37 +8,30 @@ import torch
 from comfy_api.latest import io
 
 from ..unitalking_core.conditions.long_script import Line, cut, dialogue
-from ..unitalking_core.conditions.script import languages, parse
+from ..unitalking_core.conditions.script import parse
 from ..unitalking_core.stretches import room
+from . import inputs
 from .codecs import require_audio_vae
 from .latents import INFO, finished_latent, joint_streams, model_config
-from .prompt import AUTO
-from .reference_voice import Voice
 from .report import say
 from .sampler import Sampling, sampling_inputs
 from .talk import Person, Talk, talk
 
+IN_EVERY_PROMPT = "; part of every prompt"
 LATENT_TOOLTIP = "From Encode Portrait, or UniTalking Empty Clip for a face of the model's own. Its length does not matter."
-WORK = "The MODEL of Load UniTalking Model."
 
 
 def _common() -> list[io.Input]:
     return [
-        io.Model.Input("model", tooltip=WORK),
-        io.Clip.Input("clip", tooltip="The CLIP of Load UniTalking Model: every part of the script is a prompt of its own."),
-        io.Vae.Input("audio_vae", tooltip="The audio VAE of Load UniTalking Model."),
-        io.Conditioning.Input("negative", tooltip="What text guidance leads away from; an empty prompt will do."),
+        inputs.model(),
+        inputs.clip(": every part of the script is a prompt of its own"),
+        inputs.audio_vae(),
+        inputs.negative(),
     ]
 
 
 def _script(default: str, tooltip: str) -> io.String.Input:
     return io.String.Input("script", multiline=True, default=default, tooltip=tooltip)
-
-
-def _description(name: str, default: str) -> io.String.Input:
-    return io.String.Input(
-        name, multiline=True, default=default, tooltip="Who speaks, how, and what the room is like; part of every prompt."
-    )
 
 
 def _rest() -> list[io.Input]:
@@ -54,16 +47,8 @@ def _rest() -> list[io.Input]:
             tooltip="Seconds of what is there already that every part sees and hears; 0 takes a sixth of the model's own length. "
             "More joins better and leaves less room for words.",
         ),
-        io.Combo.Input(
-            "language",
-            options=[AUTO, *languages()],
-            default=AUTO,
-            advanced=True,
-            tooltip="How fast is spoken differs from language to language; auto guesses it from the words.",
-        ),
-        io.Float.Input(
-            "pace", default=1.0, min=0.5, max=2.0, step=0.05, advanced=True, tooltip="How fast your speaker is against the ordinary."
-        ),
+        inputs.language(),
+        inputs.pace(),
         io.Int.Input(
             "parts",
             default=0,
@@ -78,7 +63,7 @@ def _rest() -> list[io.Input]:
 def _talk(model: Any, clip: Any, audio_vae: Any, negative: list, context: float, language: str, pace: float, sampling: dict) -> Talk:
     require_audio_vae(audio_vae)
     how = Sampling.of(model_config(model), sampling)
-    return Talk(model, clip, audio_vae, negative, how, context, None if language == AUTO else language, pace)
+    return Talk(model, clip, audio_vae, negative, how, context, inputs.known(language), pace)
 
 
 def _parts(run: Talk, lines: list[Line], parts: int) -> list[Line]:
@@ -101,9 +86,9 @@ class UniTalkingLongClip(io.ComfyNode):
             inputs=[
                 *_common(),
                 io.Latent.Input("latent", tooltip=LATENT_TOOLTIP),
-                Voice.Input("voice", optional=True, tooltip="From Encode Reference Voice or UniTalking Load Voice."),
+                inputs.voice(optional=True),
                 _script("My sister loves the golden book.\nThe red bird sings.", "All that is said. New lines end sentences."),
-                _description("description", "a woman, clear voice, quiet room"),
+                inputs.description(rest=IN_EVERY_PROMPT),
                 *_rest(),
             ],
             outputs=[io.Latent.Output(display_name="latent")],
@@ -148,14 +133,14 @@ class UniTalkingDialogue(io.ComfyNode):
                 *_common(),
                 io.Latent.Input("latent_a", tooltip=f"The first person, on the left. {LATENT_TOOLTIP}"),
                 io.Latent.Input("latent_b", tooltip="The second person, on the right; of the same height."),
-                Voice.Input("voice_a", optional=True, tooltip="The first person's voice."),
-                Voice.Input("voice_b", optional=True, tooltip="The second person's voice."),
+                inputs.Voice.Input("voice_a", optional=True, tooltip="The first person's voice."),
+                inputs.Voice.Input("voice_b", optional=True, tooltip="The second person's voice."),
                 _script(
                     "A: My sister loves the golden book.\nB: The red bird sings.",
                     "Lines with their speaker: 'A: hello' and 'B: good morning'. Other names are numbered as they appear.",
                 ),
-                _description("description_a", "a woman, clear voice, quiet room"),
-                _description("description_b", "a man, deep voice, quiet room"),
+                inputs.description("description_a", rest=IN_EVERY_PROMPT),
+                inputs.description("description_b", "a man, deep voice, quiet room", IN_EVERY_PROMPT),
                 *_rest(),
             ],
             outputs=[

@@ -9,12 +9,12 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 from server import PromptServer
 
-from ..unitalking_core.conditions.script import ScriptError, estimate, languages, limits, parse
+from ..unitalking_core.conditions.script import ScriptError, estimate, limits, parse
+from . import inputs
 from .clip import LONGEST_SECONDS
 from .latents import model_config
 from .report import say
 
-AUTO = "auto"
 ESTIMATE_ROUTE = "/unitalking/estimate"
 
 
@@ -35,12 +35,7 @@ class UniTalkingPrompt(io.ComfyNode):
                     default="my sister loves the golden book",
                     tooltip="The words that are spoken. Marked as <S>words<E> description, both may stand here.",
                 ),
-                io.String.Input(
-                    "description",
-                    multiline=True,
-                    default="a woman, clear voice, quiet room",
-                    tooltip="Who speaks, how, and what the room is like.",
-                ),
+                inputs.description(),
                 io.Float.Input(
                     "seconds",
                     default=0.0,
@@ -49,23 +44,9 @@ class UniTalkingPrompt(io.ComfyNode):
                     step=0.1,
                     tooltip="Length of the clip, to check the words against; 0 takes what they need.",
                 ),
-                io.Combo.Input(
-                    "language",
-                    options=[AUTO, *languages()],
-                    default=AUTO,
-                    advanced=True,
-                    tooltip="How fast is spoken differs from language to language; auto guesses it from the words.",
-                ),
-                io.Float.Input(
-                    "pace",
-                    default=1.0,
-                    min=0.5,
-                    max=2.0,
-                    step=0.05,
-                    advanced=True,
-                    tooltip="How fast your speaker is against the ordinary; only the estimate of the length changes.",
-                ),
-                io.Clip.Input("clip", optional=True, tooltip="The CLIP of Load UniTalking Model; needed for the conditioning."),
+                inputs.language(),
+                inputs.pace("; only the estimate of the length changes"),
+                inputs.clip("; needed for the conditioning", optional=True),
                 io.Model.Input("model", optional=True, tooltip="The MODEL: with it the node says what the model cannot do of the script."),
             ],
             outputs=[
@@ -88,14 +69,17 @@ class UniTalkingPrompt(io.ComfyNode):
         model: Any = None,
     ) -> io.NodeOutput:
         script = parse(speech, description)
-        need = estimate(script.speech, None if language == AUTO else language, pace)
+        need = estimate(script.speech, inputs.known(language), pace)
         config = None if model is None else model_config(model)
-        length = seconds or min(max(need.seconds, 0.2), LONGEST_SECONDS)
+        if not need.words and not seconds and config is None:
+            raise ValueError("nothing is spoken, so the words do not tell how long the clip is: set 'seconds', or connect the model")
+        wanted = need.seconds if need.words or config is None else config.sampling.seconds
+        length = seconds or min(max(wanted, 0.2), LONGEST_SECONDS)
         if config is not None:
             length = config.timeline.clip(length).seconds if seconds else config.timeline.covering(length).seconds
         lines = [need.against(length)]
         if config is not None:
-            lines += limits(config.text.encoder, config.sampling.seconds, need.language, length)
+            lines += limits(config.text.encoder, config.sampling.seconds, need, length)
         if clip is None:
             conditioning = ExecutionBlocker("UniTalking Prompt has no CLIP: connect that of Load UniTalking Model to get a conditioning")
         else:
@@ -111,9 +95,9 @@ async def answer_estimate(request: web.Request) -> web.Response:
     """
     try:
         asked = await request.json()
-        language = asked.get("language", AUTO)
+        language = asked.get("language", inputs.AUTO)
         script = parse(str(asked.get("speech", "")))
-        need = estimate(script.speech, None if language == AUTO else language, float(asked.get("pace", 1.0)))
+        need = estimate(script.speech, inputs.known(language), float(asked.get("pace", 1.0)))
         length = float(asked.get("seconds", 0.0)) or need.seconds
         found = {"text": need.against(length), "fits": need.fit(length)}
         return web.json_response(found | {key: getattr(need, key) for key in ("seconds", "language", "words", "syllables")})

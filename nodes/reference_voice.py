@@ -12,14 +12,12 @@ from ..unitalking_core.conditions.speakers import require_kind, together
 from ..unitalking_core.conditions.voice import FINDS, Find, VoiceError, prepare_voice, whole_voice
 from ..unitalking_core.conditions.voice_file import codec_id, encoder_id, is_speaker_vector
 from ..unitalking_core.config import ModelConfig
+from . import inputs
 from .codecs import require_audio_vae
 from .files import SPEAKER_ENCODERS, folder_of, speaker_encoder_names, speaker_encoder_path
 from .guider import with_voice
 from .report import say
 
-Voice = io.Custom("UNITALKING_VOICE")
-"""{"latent": (1, C, L) as the audio VAE made it, or speaker vectors (1, S, N), "waveform": (1, N), "sample_rate", "codec": CodecId, what
-made it, "name", "licence"}"""
 FIRST = "first"
 
 
@@ -36,7 +34,7 @@ class EncodeReferenceVoice(io.ComfyNode):
             search_aliases=["voice clone", "speaker", "reference audio", "timbre"],
             inputs=[
                 io.Audio.Input("audio", tooltip="One person speaking, without music; 3 to 5 seconds are enough."),
-                io.Vae.Input("audio_vae", tooltip="The audio VAE of Load UniTalking Model."),
+                inputs.audio_vae(),
                 io.Combo.Input(
                     "find",
                     options=list(FINDS),
@@ -54,13 +52,13 @@ class EncodeReferenceVoice(io.ComfyNode):
                     advanced=True,
                     tooltip="For NAVA's checkpoints alone: the speaker encoder in models/speaker_encoders; 'first' takes the first.",
                 ),
-                Voice.Input(
+                inputs.Voice.Input(
                     "earlier",
                     optional=True,
                     tooltip="For NAVA's checkpoints alone: the voice that speaks the spans <S>...<E> before this one's.",
                 ),
             ],
-            outputs=[Voice.Output(display_name="voice")],
+            outputs=[inputs.Voice.Output(display_name="voice")],
             hidden=[io.Hidden.unique_id],
         )
 
@@ -132,7 +130,7 @@ class UniTalkingApplyVoice(io.ComfyNode):
             search_aliases=["voice conditioning"],
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="A prompt encoded with UniTalking's CLIP."),
-                Voice.Input("voice", tooltip="From Encode Reference Voice or UniTalking Load Voice."),
+                inputs.voice(),
             ],
             outputs=[io.Conditioning.Output(display_name="conditioning")],
         )

@@ -15,9 +15,10 @@ from comfy_api.latest import io
 
 from ..unitalking_core.config import ModelConfig
 from ..unitalking_core.flow import Guidance
+from . import inputs
 from .guider import UniTalkingGuider, with_voice
 from .latents import clip_streams, model_config, require_finite, require_finite_step
-from .reference_voice import Voice, require_voice
+from .reference_voice import require_voice
 
 OWN = -1.0
 """A scale that leaves it to the checkpoint: what it was made for. Of the steps, 0 does."""
@@ -109,17 +110,13 @@ class JointFlowSampler(io.ComfyNode):
             description="Generates picture and speech of a clip together. What the latent says is given (a portrait) stays as it is.",
             search_aliases=["ksampler", "unitalking sampler", "talking video sampler", "lip sync"],
             inputs=[
-                io.Model.Input("model", tooltip="The MODEL of Load UniTalking Model."),
+                inputs.model(),
                 io.Conditioning.Input("positive", tooltip="What is said and shown: <S>the words<E> a description."),
-                io.Conditioning.Input("negative", tooltip="What text guidance leads away from; an empty prompt will do."),
+                inputs.negative(),
                 io.Latent.Input(
                     "latent", tooltip="From Encode Portrait, UniTalking Empty Clip or Empty Speech, or a node that gives speech or video."
                 ),
-                Voice.Input(
-                    "voice",
-                    optional=True,
-                    tooltip="From Encode Reference Voice or UniTalking Load Voice. Without it the model chooses a voice.",
-                ),
+                inputs.voice(" Without it the model chooses a voice.", optional=True),
                 *sampling_inputs(),
             ],
             outputs=[io.Latent.Output(display_name="latent")],

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..unitalking_core.conditions.long_script import Line
 from ..unitalking_core.conditions.script import Script, estimate
-from ..unitalking_core.stretches import Levels, Stretch, Track
+from ..unitalking_core.stretches import LISTENING_SYNC, Levels, Stretch, Track
 from .latents import ClipInfo, continuing_latent, finished_latent, joint_streams, model_config
 from .report import say
 from .sampler import Sampling, sample_clip
@@ -125,12 +125,12 @@ def _run(
     known = track.given(stretch)
     pictures = video[:, :, :0] if known[0] is None else known[0]
     sound = torch.zeros(1, config.audio.channels, 0) if known[1] is None else known[1]
+    how = replace(run.how, seed=(run.how.seed + place[0]) % SEEDS)
     if words is None:
-        sound = _silence(run.audio_vae, stretch)
+        sound, how = _silence(run.audio_vae, stretch), replace(how, video_sync_scale=max(how.video_sync_scale, LISTENING_SYNC))
     latent = continuing_latent(ClipInfo(config, stretch.clip.frames), pictures, sound, video.shape[-1] * stride, video.shape[-2] * stride)
     prompt = Script(words or "", person.description).prompt
     positive = run.clip.encode_from_tokens_scheduled(run.clip.tokenize(prompt))
-    how = replace(run.how, seed=(run.how.seed + place[0]) % SEEDS)
 
     def after_step(step: int, x0: Any, x: Any, total: int) -> None:
         preview(place[0] * steps + step, x0, x, place[1] * steps)

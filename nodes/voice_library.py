@@ -11,13 +11,16 @@ from comfy_api.latest import io
 
 from ..unitalking_core.checkpoint import stamp
 from ..unitalking_core.conditions.voice_file import SavedVoice, VoiceFileError, codec_id, load_voice, save_voice
+from . import inputs
 from .codecs import require_audio_vae
-from .reference_voice import Voice, heard, require_voice
+from .reference_voice import heard, require_voice
 from .report import say
 
 FOLDER = "unitalking_voices"
 SAVED = "voices"
 """Folder in the output folder."""
+NONE_YET = "no voice saved yet"
+"""The one choice while there is no voice: a list without any would show as 'undefined'."""
 
 
 def register_voice_folder() -> None:
@@ -39,7 +42,7 @@ class UniTalkingSaveVoice(io.ComfyNode):
             "Voice finds it there after a refresh (R).",
             search_aliases=["voice library", "export voice", "speaker file"],
             inputs=[
-                Voice.Input("voice", tooltip="From Encode Reference Voice."),
+                inputs.Voice.Input("voice", tooltip="From Encode Reference Voice."),
                 io.String.Input("name", default="voice", tooltip="How the voice is called; the file gets this name and a number."),
                 io.String.Input(
                     "licence",
@@ -48,7 +51,7 @@ class UniTalkingSaveVoice(io.ComfyNode):
                     tooltip="Whose voice it is, who agreed to its use and on what terms. Shown whenever the voice is loaded.",
                 ),
             ],
-            outputs=[Voice.Output(display_name="voice")],
+            outputs=[inputs.Voice.Output(display_name="voice")],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
@@ -69,7 +72,7 @@ class UniTalkingSaveVoice(io.ComfyNode):
 class UniTalkingLoadVoice(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        names = folder_paths.get_filename_list(FOLDER)
+        names = folder_paths.get_filename_list(FOLDER) or [NONE_YET]
         return io.Schema(
             node_id="UniTalkingLoadVoice",
             display_name="UniTalking Load Voice",
@@ -80,14 +83,12 @@ class UniTalkingLoadVoice(io.ComfyNode):
                 io.Combo.Input(
                     "voice_file",
                     options=names,
-                    default=next(iter(names), None),
+                    default=names[0],
                     tooltip="A voice file in output/voices or models/unitalking_voices. Press R after saving one.",
                 ),
-                io.Vae.Input(
-                    "audio_vae", tooltip="The audio VAE of Load UniTalking Model: the voice must have been made with the same one."
-                ),
+                inputs.audio_vae(": the voice must have been made with the same one"),
             ],
-            outputs=[Voice.Output(display_name="voice")],
+            outputs=[inputs.Voice.Output(display_name="voice")],
             hidden=[io.Hidden.unique_id],
         )
 
@@ -101,6 +102,8 @@ class UniTalkingLoadVoice(io.ComfyNode):
     def execute(cls, voice_file: str, audio_vae: Any) -> io.NodeOutput:
         config = require_audio_vae(audio_vae).unitalking
         path = folder_paths.get_full_path(FOLDER, voice_file)
+        if voice_file == NONE_YET:
+            raise VoiceFileError("no voice is saved yet: keep one with UniTalking Save Voice, then press R")
         if path is None:
             raise VoiceFileError(f"the voice '{voice_file}' is not there any more; press R to refresh the list")
         codec = None if config.transformer.speakers else codec_id(config.audio, audio_vae.first_stage_model)

@@ -13,13 +13,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from . import console, environment, host
+from . import console, environment, host, templates
 from .comfy_server import ComfyServer
 from .console import Problem, say
 
 CHECKERS = {"comfy-cli": "1.23.0", "comfy-test": "0.4.15"}
 PROGRAMS = {"comfy-cli": "comfy", "comfy-test": "comfy-test"}
+LOADER = "LoadUniTalkingModel"
 VALID = "All validation checks passed"
 
 
@@ -57,7 +59,11 @@ def workflows() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         nodes = Path(folder) / "object_info.json"
         with ComfyServer(host.prepare(), ["--cpu", "--disable-api-nodes"]) as server:
-            nodes.write_text(json.dumps(server.client.object_info()), encoding="utf-8")
+            known = server.client.object_info()
+        for path in (host.ROOT / "workflows" / "api").glob("*.json"):
+            if path.name.startswith((templates.FULL_SIZE, templates.NAVA)):
+                have_its_files(known, json.loads(path.read_text(encoding="utf-8")))
+        nodes.write_text(json.dumps(known), encoding="utf-8")
         for path in sorted((host.ROOT / "workflows").rglob("*.json")):
             options = ["--json", "--skip-prompt", "--where", "local", "workflow", "validate"]
             said = run(comfy, *options, "--workflow", str(path), "--input", str(nodes))
@@ -66,6 +72,15 @@ def workflows() -> list[str]:
             if not data.get("valid") or data["error_count"] or data["warning_count"]:
                 found.append(f"comfy workflow validate {path.name}: {said.strip()[-1000:]}")
     return found
+
+
+def have_its_files(known: dict[str, Any], prompt: dict[str, Any]) -> None:
+    """Let the description of all nodes be that of a machine on which the model files lie that a template chooses."""
+    for node in (node for node in prompt.values() if node["class_type"] == LOADER):
+        for group in known[LOADER]["input"].values():
+            for name, spec in group.items():
+                if name in node["inputs"] and node["inputs"][name] not in spec[1]["options"]:
+                    spec[1]["options"].append(node["inputs"][name])
 
 
 def front_end() -> list[str]:

@@ -12,9 +12,10 @@ from types import TracebackType
 
 from .comfy_client import ComfyClient
 from .console import Problem
-from .host import Host
+from .host import HOME, Host
 
-START_SECONDS = 300
+START_SECONDS = 300 * float(os.environ.get("PATIENCE", "1"))
+"""PATIENCE=4 in the environment waits four times as long, for a machine that is busy with other things."""
 STOP_SECONDS = 10
 DEVICE_CODE = """
 import torch
@@ -68,8 +69,8 @@ class ComfyServer:
         command = [str(self.host.python), "-u", str(self.host.source / "main.py"), "--port", str(self.port)]
         command += ["--base-directory", str(base), "--user-directory", str(base / "user"), "--disable-auto-launch"]
         command += ["--database-url", f"sqlite:///{base / 'user' / 'comfyui.db'}", *self.extra_args]
-        # Byte code goes elsewhere: somebody's own ComfyUI folder is only read.
-        env = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "PYTHONPYCACHEPREFIX": str(base / "pycache")}
+        # Byte code goes elsewhere: somebody's own ComfyUI folder is only read. All servers share it: compiling takes longer than starting.
+        env = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "PYTHONPYCACHEPREFIX": str(HOME / "pycache")}
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=base, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:

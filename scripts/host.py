@@ -63,10 +63,12 @@ def found() -> Host | None:
     return Host(source, Path(sys.executable), HOME / "base") if ready else None
 
 
-def make_base(base: Path, pack: Path = ROOT) -> None:
-    """Make a base directory for ComfyUI with `pack` linked into its custom nodes, as `git clone` there would have put it."""
+def make_base(base: Path, pack: Path | None = ROOT) -> None:
+    """Make a base directory for ComfyUI with `pack` (if any) linked into its custom nodes, as `git clone` there would have put it."""
     for name in ("custom_nodes", "models", "input", "output", "user", "temp"):
         (base / name).mkdir(parents=True, exist_ok=True)
+    if pack is None:
+        return
     link = base / "custom_nodes" / PACK
     if link.is_symlink() and link.resolve() == pack:
         return
@@ -82,13 +84,27 @@ def make_base(base: Path, pack: Path = ROOT) -> None:
             shutil.copytree(pack, link, ignore=shutil.ignore_patterns(".host", ".git"))
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """0.26.0 -> (0, 26, 0)."""
+    return tuple(map(int, re.findall(r"\d+", version)))
+
+
+def lowest_supported() -> tuple[int, ...]:
+    """As pyproject.toml tells the registry."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^requires-comfyui = ">=([\d.]+)"', text, re.MULTILINE)
+    if found is None:
+        raise Problem("pyproject.toml has no line requires-comfyui")
+    return numbers(found[1])
+
+
 def _named(source: Path) -> Path:
     source = source.resolve()
     if not (source / "main.py").exists() or not (source / "comfy").is_dir():
         raise Problem(f"COMFYUI_DIR={source} is not a ComfyUI folder (no main.py and comfy/ in it).")
     version = _version(source)
-    if version and tuple(map(int, re.findall(r"\d+", version)[:2])) < tuple(map(int, VERSION.split(".")[:2])):
-        say(f"Note: your ComfyUI is {version}; the pack is made for {VERSION} and newer.")
+    if version and numbers(version) < lowest_supported():
+        say(f"Note: your ComfyUI is {version}; the pack runs on {'.'.join(map(str, lowest_supported()))} and newer.")
     return source
 
 

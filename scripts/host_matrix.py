@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import sys
 import time
@@ -24,50 +23,40 @@ HOSTS = host.HOME / "hosts"
 MARK = b"trainedAlgorithmicMedia"
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """0.26.0 -> (0, 26, 0)."""
-    return tuple(map(int, re.findall(r"\d+", version)))
-
-
-def lowest_supported() -> tuple[int, ...]:
-    """As pyproject.toml tells the registry."""
-    text = (host.ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    found = re.search(r'^requires-comfyui = ">=([\d.]+)"', text, re.MULTILINE)
-    if found is None:
-        raise Problem("pyproject.toml has no line requires-comfyui")
-    return numbers(found[1])
-
-
 def attempt(version: str, place: host.Host) -> str:
-    """Start that ComfyUI, run the main job, look into the file; returns an empty text, or what went wrong."""
+    """Start that ComfyUI and run the main job; returns an empty text, or what went wrong."""
     base = HOSTS / f"base-{version}"
     host.make_base(base)
     place = replace(place, source=host.fetched(HOSTS / version, RELEASES[version]), base=base)
-    server = ComfyServer(place, ["--cpu", *shlex.split(os.environ.get("ARGS", ""))])
     try:
-        with server:
-            if "JointFlowSampler" not in server.client.object_info():
-                words = [line.strip() for line in server.log.splitlines() if "Error" in line]
-                return "the nodes are not there: " + (words or ["no reason in the log"])[-1]
-            run = server.client.run(json.loads(JOB.read_text(encoding="utf-8")))
-            if not run.ok:
-                return run.explain()
-            return "" if MARK in server.client.view(run.files()[0]) else "the clip is not marked"
+        with ComfyServer(place, ["--cpu", *shlex.split(os.environ.get("ARGS", ""))]) as server:
+            return main_job(server)
     except Problem as problem:
         return str(problem)
 
 
+def main_job(server: ComfyServer) -> str:
+    """Run it there and look into the file; returns an empty text, or what went wrong."""
+    if "JointFlowSampler" not in server.client.object_info():
+        words = [line.strip() for line in server.log.splitlines() if "Error" in line]
+        return "the nodes are not there: " + (words or ["no reason in the log"])[-1]
+    run = server.client.run(json.loads(JOB.read_text(encoding="utf-8")))
+    if not run.ok:
+        return run.explain()
+    return "" if MARK in server.client.view(run.files()[0]) else "the clip is not marked"
+
+
 def matrix() -> int:
     """Run all of them and write the table."""
-    names = sys.argv[1:] or sorted(RELEASES, key=numbers)
+    names = sys.argv[1:] or sorted(RELEASES, key=host.numbers)
     unknown = [name for name in names if name not in RELEASES]
     if unknown:
         raise Problem(f"not in scripts/releases.py: {', '.join(unknown)}; there are {', '.join(RELEASES)}")
-    place, lowest, failed, lines = host.prepare(), lowest_supported(), False, []
+    place, lowest, failed, lines = host.prepare(), host.lowest_supported(), False, []
     for name in names:
         started = time.monotonic()
         reason = attempt(name, place)
-        supported = numbers(name) >= lowest
+        supported = host.numbers(name) >= lowest
         failed |= supported and bool(reason)
         result = reason.splitlines()[0] if reason else f"runs, {duration(time.monotonic() - started)}"
         lines.append(f"  {name:<10}{'supported' if supported else '':<12}{result}")

@@ -1,7 +1,8 @@
 """`python -m scripts.thumbnails [template ...]`: runs every template in a real server and makes its thumbnail from what came out.
 
 A clip's thumbnail is the frame in which the mouth is widest open, its sound's waveform under it; that of sound alone is the waveform. A
-template that needs a microphone gets the example voice in its place; one that needs large files shows its portrait and its voice.
+template that needs a microphone gets the example voice in its place. Full-size templates, whose model nobody has published, show the icon;
+those of large public models their portrait and voice.
 """
 
 from __future__ import annotations
@@ -12,15 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import console, host
+from . import console, host, templates
 from .comfy_client import Prompt, Run
 from .comfy_server import ComfyServer
 from .console import Problem, say
 
 WORKFLOWS = host.ROOT / "workflows"
 EXAMPLES = host.ROOT / "models" / "nano" / "examples"
-LARGE = "unitalking_nava_"
-"""How templates begin that need more than what the pack brings."""
 EXAMPLE_VOICE = "unitalking_voice_woman.wav"
 SIDE, BAND, BARS = 512, 96, 64
 INK, GROUND, WAVE = (255, 255, 255), (91, 63, 214), (229, 84, 122)
@@ -73,6 +72,17 @@ def draw(frames: list[Any], sound: list[Any], shown: dict[str, Any] | None) -> A
     return picture
 
 
+def icon() -> Any:
+    """A thumbnail of a template that was never run: the pack's icon, and no picture that it has not made."""
+    from PIL import Image
+
+    picture = Image.new("RGB", (SIDE, SIDE), GROUND)
+    with Image.open(host.ROOT / "docs" / "icon.png") as found:
+        drawn = found.convert("RGBA").resize((SIDE // 2, SIDE // 2), Image.Resampling.LANCZOS)
+    picture.paste(drawn, (SIDE // 4, SIDE // 4), drawn)
+    return picture
+
+
 def result_of(run: Run) -> tuple[dict[str, str], dict[str, Any] | None]:
     """The file to show of a run, the last saved clip or else what was played last, and what was measured of it."""
     clips = [(shown["images"][0], shown["unitalking"][0]) for shown in run.outputs.values() if shown.get("unitalking")]
@@ -87,17 +97,25 @@ def given(name: str) -> tuple[list[Any], list[Any]]:
     return frames, sound
 
 
+def unrun(name: str) -> Any | None:
+    """The thumbnail of a template that needs files which the pack does not bring."""
+    if name.startswith(templates.FULL_SIZE):
+        return icon()
+    return draw(*given(name), None) if name.startswith(templates.NAVA) else None
+
+
 def make() -> int:
     """The thumbnails of the templates named on the command line, of all of them without a name."""
     place = host.prepare()
     if Path(sys.prefix) != place.python.parent.parent:
         raise Problem(f"run it with the server's Python: {place.python} -m scripts.thumbnails")
     names = sys.argv[1:] or sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+    still = {name: picture for name in names if (picture := unrun(name))}
+    for name, picture in still.items():
+        picture.save(WORKFLOWS / f"{name}.jpg", quality=88)
+        say(f"workflows/{name}.jpg")
     with ComfyServer(place, ["--cpu", "--disable-api-nodes"]) as server:
-        for name in names:
-            if name.startswith(LARGE):
-                draw(*given(name), None).save(WORKFLOWS / f"{name}.jpg", quality=88)
-                continue
+        for name in (name for name in names if name not in still):
             run = server.client.run(prompt_of(name))
             if not run.ok:
                 raise Problem(f"{name} did not run: {run.explain()}")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from scripts import host_matrix, templates
-from scripts.host import ROOT, VERSION
+from scripts import templates
+from scripts.host import ROOT, VERSION, lowest_supported, numbers
 from scripts.releases import RELEASES
 
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -50,7 +50,7 @@ def test_what_is_left_out_of_the_package_is_there() -> None:
 
 def test_the_demos_version_is_supported_and_known() -> None:
     assert VERSION in RELEASES
-    assert host_matrix.numbers(VERSION) >= host_matrix.lowest_supported()
+    assert numbers(VERSION) >= lowest_supported()
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
@@ -66,6 +66,37 @@ def test_a_template_is_as_shipped(path: Path) -> None:
             assert x >= left + across or left >= x + width or y >= top + down or top >= y + height, "two nodes overlap"
     assert any(node["type"] == "MarkdownNote" for node in workflow["nodes"])
     assert workflow["groups"]
+
+
+def test_a_full_size_template_names_its_public_files() -> None:
+    """Files that somebody has published are offered for download; the note tells that the model itself is nobody's yet."""
+    needs = (ROOT / "docs" / "full_size.md").read_text(encoding="utf-8")
+    for path in (path for path in TEMPLATES if path.stem.startswith(templates.FULL_SIZE)):
+        nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+        (loader,) = (node for node in nodes if node["type"] == "LoadUniTalkingModel")
+        (note,) = (node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote")
+        for model in loader["properties"]["models"]:
+            assert model["name"] in loader["widgets_values"]
+            assert model["name"] in note
+            assert f"| `{model['directory']}` | `{model['name']}` |" in needs
+            assert model["url"].startswith("https://huggingface.co/Comfy-Org/")
+            assert model["url"].endswith(f"/{model['name']}")
+        assert "nobody has published one" in note
+
+
+def test_navas_template_names_its_files() -> None:
+    """All four are public and offered for download; the note and the page name them."""
+    needs = (ROOT / "docs" / "nava.md").read_text(encoding="utf-8")
+    for path in (path for path in TEMPLATES if path.stem.startswith(templates.NAVA)):
+        nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+        (loader,) = (node for node in nodes if node["type"] == "LoadUniTalkingModel")
+        (note,) = (node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote")
+        models = loader["properties"]["models"]
+        assert [model["name"] for model in models] == [name for name in loader["widgets_values"] if name.endswith(".safetensors")]
+        for model in models:
+            assert f"| `{model['name']}` | `{model['directory']}` |" in note
+            assert f"`{model['name']}`" in needs
+            assert re.fullmatch(rf"https://huggingface\.co/(Comfy-Org|ernie-research)/[\w./-]+/{re.escape(model['name'])}", model["url"])
 
 
 def test_template_ids_differ() -> None:

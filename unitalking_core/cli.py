@@ -98,7 +98,7 @@ def _generate(options: argparse.Namespace) -> None:
         clip = pipeline.generate(options.text, seconds=options.seconds, on_step=show("step"), **common)
     else:
         script = parse(options.script.read_text(encoding="utf-8"), options.text)
-        clip = generate_long(pipeline, script, on_part=show("part"), **common).made
+        clip = generate_long(pipeline, script, on_part=show("part"), **common).clips[0]
     write_clip(
         options.out,
         clip.frames(),

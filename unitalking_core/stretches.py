@@ -27,6 +27,8 @@ SHORTEST = 0.6
 LEAST_SECONDS = 0.5
 MOST_GAIN = 2.0
 RAMP_SECONDS = 0.08
+LISTENING_SYNC = 2.0
+"""Sync guidance of the picture of somebody who listens, towards the silence that is heard. Without it lips move a little."""
 
 
 def room(longest_seconds: float, context: float = 0.0) -> float:

@@ -26,7 +26,15 @@ export function addPanel(node, name, height) {
   const size = typeof height === 'function' ? height : () => height
   const widget = node.addDOMWidget(name, 'unitalking', host, { serialize: false, hideOnZoom: false, hideInPanel: true, getMinHeight: size })
   widget.serialize = false
+  grow(node)
   return { host, root, widget }
+}
+
+/** Make a node as high as what is in it needs. */
+export function grow(node) {
+  const [width, height] = node.size
+  const wanted = node.computeSize?.()[1] ?? height
+  if (height < wanted) node.setSize([width, wanted])
 }
 
 /** `document.createElement` with properties and children. */

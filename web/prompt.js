@@ -17,13 +17,14 @@ export function addEstimate(node) {
   let timer
 
   const widget = (name) => node.widgets.find((each) => each.name === name)
+  const described = () => linked('description') || widget('description').value.trim()
   const linked = (name) => node.inputs?.find((input) => input.name === name)?.link != null
 
   async function ask() {
     const number = ++asked
     if (WATCHED.some(linked)) return write(line, text('linked'))
     const values = Object.fromEntries(WATCHED.map((name) => [name, widget(name).value]))
-    if (!values.speech.trim()) return write(line, text('noWords'), true)
+    if (!values.speech.trim()) return described() ? write(line, text('soundAlone')) : write(line, text('noWords'), true)
     const answer = await api.fetchApi(ROUTE, { method: 'POST', body: JSON.stringify(values) })
     const found = await answer.json()
     if (number !== asked) return
@@ -36,7 +37,7 @@ export function addEstimate(node) {
     clearTimeout(timer)
     timer = setTimeout(() => ask().catch(() => write(line, '')), PAUSE_MS)
   }
-  for (const name of WATCHED) chain(widget(name), 'callback', soon)
+  for (const name of ['description', ...WATCHED]) chain(widget(name), 'callback', soon)
   chain(node, 'onConfigure', soon)
   chain(node, 'onConnectionsChange', soon)
   chain(node, 'onExecuted', (output) => {

@@ -1,6 +1,6 @@
 // Encode Reference Voice says what a good recording is, before one is made.
 
-import { addPanel, element, write } from './panel.js'
+import { addPanel, chain, element, grow, write } from './panel.js'
 import { text } from './texts.js'
 
 export function addVoiceHint(node) {
@@ -8,4 +8,6 @@ export function addVoiceHint(node) {
   const line = element('div', { className: 'line' })
   root.append(line)
   write(line, text('ideal'))
+  // What was kept is told and played below the hint.
+  chain(node, 'onExecuted', () => requestAnimationFrame(() => grow(node)))
 }

@@ -1,4 +1,4 @@
-// Runs one scenario in a real Chromium: node driver.mjs SCENARIO.mjs < {"url", "args", "settings", "screenshot"}
+// Runs one scenario in a real Chromium: node driver.mjs SCENARIO.mjs < {"url", "args", "settings", "screenshot", "microphone"}
 // A scenario is `export default async (page, args) => result`. Prints one line of JSON: {result, errors} or {failure, errors}.
 
 import { createRequire } from 'node:module'
@@ -10,11 +10,14 @@ const { chromium } = createRequire(`${process.env.PLAYWRIGHT_MODULES}/`)('playwr
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
 const SILENT = ['--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required']
 
-const { url, args, settings, screenshot } = JSON.parse(readFileSync(0, 'utf8'))
+const { url, args, settings, screenshot, microphone } = JSON.parse(readFileSync(0, 'utf8'))
+const SPEAKING = microphone
+  ? ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-audio-capture=${microphone}`]
+  : []
 const errors = []
 const answer = {}
 
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, headless: true, args: [...FLAGS, ...SILENT] })
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, headless: true, args: [...FLAGS, ...SILENT, ...SPEAKING] })
 try {
   const page = await browser.newPage({ viewport: { width: 1400, height: 900 } })
   page.setDefaultTimeout(30 * SECONDS)

@@ -19,7 +19,7 @@ from scripts.host import HOME
 
 HERE = Path(__file__).parent
 SCREENSHOTS = HOME / "screenshots"
-SECONDS = 420
+SECONDS = 420 * float(os.environ.get("PATIENCE", "1"))
 
 # What ComfyUI's front end says about itself on a fresh installation without a network.
 HOST_NOISE = re.compile(
@@ -38,14 +38,19 @@ class Visit:
     errors: list[str]
 
 
-def run_browser(script: str, url: str, args: dict[str, Any] | None = None, settings: dict[str, Any] | None = None) -> Visit:
+def run_browser(
+    script: str, url: str, args: dict[str, Any] | None = None, settings: dict[str, Any] | None = None, microphone: Path | None = None
+) -> Visit:
     """Open the front end at `url` with the given user settings and run the scenario file `script` in it.
+
+    What is said into the browser's microphone is the wav file `microphone`, over and over.
 
     Raises AssertionError with the scenario's own failure and the page's errors when it did not come to its end.
     """
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     picture = SCREENSHOTS / f"{Path(script).stem}.png"
     order = {"url": url, "args": args or {}, "settings": settings or {}, "screenshot": str(picture)}
+    order["microphone"] = str(microphone) if microphone else None
     env = {**os.environ, "CHROMIUM": test_tools.chromium() or "", "PLAYWRIGHT_MODULES": str(test_tools.MODULES)}
     command = [test_tools.node() or "node", str(HERE / "driver.mjs"), str(HERE / script)]
     ran = subprocess.run(command, input=json.dumps(order), env=env, capture_output=True, text=True, timeout=SECONDS)

@@ -14,6 +14,7 @@ from unitalking_core.conditions.script import ScriptError, estimate, guess_langu
         ("<S>hello there<E> a man", "", "<S>hello there<E> a man"),
         ("a man, <S>hello<E> calm", "quiet room", "<S>hello<E> a man,, calm, quiet room"),
         (" hello ", "", "<S>hello<E>"),
+        ("", "rain on a roof", "<S><E> rain on a roof"),
     ],
 )
 def test_speech_and_description_are_kept_apart(speech: str, description: str, prompt: str) -> None:
@@ -23,7 +24,7 @@ def test_speech_and_description_are_kept_apart(speech: str, description: str, pr
 @pytest.mark.parametrize(
     ("speech", "description", "message"),
     [
-        ("", "a man", "nothing is spoken"),
+        ("", " ", "nothing is spoken"),
         ("<S> <E>", "", "nothing is spoken"),
         ("<E>a<S>", "", "marked"),
         ("a", "<S>b<E>", "description holds"),
@@ -98,8 +99,17 @@ def test_it_is_said_in_words() -> None:
 
 
 def test_a_models_limits_are_stated() -> None:
-    assert limits("nano-text", 2.0, "en", 2.0) == []
-    assert "speaks English, the words look like German" in limits("nano-text", 2.0, "de", 2.0)[0]
-    assert "trained on clips of 2.0 s" in limits("nano-text", 2.0, "en", 4.0)[0]
-    assert limits("umt5-xxl", 5.0, "zh", 5.0) == []
-    assert limits("unknown", 5.0, "vi", 5.0) == []
+    english, german, chinese = (estimate("the", code) for code in ("en", "de", "zh"))
+    assert limits("nano-text", 2.0, english, 2.0) == []
+    assert "speaks English, the words look like German" in limits("nano-text", 2.0, german, 2.0)[0]
+    assert "trained on clips of 2.0 s" in limits("nano-text", 2.0, english, 4.0)[0]
+    assert limits("umt5-xxl", 5.0, chinese, 5.0) == []
+    assert limits("unknown", 5.0, estimate("the", "vi"), 5.0) == []
+
+
+def test_a_sound_without_words() -> None:
+    need = estimate("")
+    assert (need.words, need.seconds, need.fit(2.0)) == (0, 0.0, "well")
+    assert need.against(2.0) == "nothing is spoken, the clip has 2.0 s"
+    assert limits("nano-text", 2.0, need, 2.0) == ["this model was trained on speech alone: it answers other sounds with mumbling"]
+    assert limits("umt5-xxl", 5.0, need, 5.0) == []

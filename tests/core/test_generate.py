@@ -10,11 +10,12 @@ import torch
 from tests.server.graphs import write_random_checkpoint
 from tests.voices import spoken
 from unitalking_core.cli import main
+from unitalking_core.conditions.long_script import dialogue
 from unitalking_core.conditions.script import Script
 from unitalking_core.conditions.voice import VoiceError
 from unitalking_core.flow import Guidance
 from unitalking_core.generate import GeneratedClip, Pipeline
-from unitalking_core.long import generate_long
+from unitalking_core.long import Person, generate_dialogue, generate_long
 
 TEXT = "<S>hello there<E> a woman"
 PORTRAIT = torch.rand(90, 70, 3, generator=torch.Generator().manual_seed(0))
@@ -110,15 +111,30 @@ def test_a_script_of_any_length(pipeline: Pipeline) -> None:
     done = []
     given = {"voice": VOICE, "steps": 2, "context": 0.35}
     long = generate_long(pipeline, script, portrait=PORTRAIT, on_part=lambda *count: done.append(count), **given)
-    assert len(long.parts) == len(long.starts) == len(done) > 2
+    assert len(long.lines) == len(long.starts) == len(done) > 2
     assert list(long.starts) == sorted(set(long.starts))
-    clip = long.made
+    (clip,) = long.clips
     assert clip.clip.seconds > 1.5
     assert clip.waveform.shape == (1, clip.clip.samples)
     assert sum(len(chunk) for chunk in clip.frames()) == clip.clip.frames
     assert torch.equal(clip.video[:, :, 0], generate(pipeline).video[:, :, 0])
     other = generate_long(pipeline, script, portrait=1 - PORTRAIT, **given)
-    assert not torch.equal(clip.video[:, :, -1], other.made.video[:, :, -1])
+    assert not torch.equal(clip.video[:, :, -1], other.clips[0].video[:, :, -1])
+
+
+def test_two_people_take_turns(pipeline: Pipeline) -> None:
+    """One sound, a picture for each; the first line's speaker moves as in a clip of that line alone, and both have their portrait."""
+    people = [Person("a woman", PORTRAIT, VOICE), Person("a man", 1 - PORTRAIT, VOICE)]
+    lines = dialogue("A: One bird sings.\nB: Two small cats sleep.")[0]
+    talk = generate_dialogue(pipeline, people, lines, steps=2, context=0.35)
+    a, b = talk.clips
+    assert len(talk.starts) == len(talk.lines) == 2
+    assert a.clip == b.clip
+    assert torch.equal(a.waveform, b.waveform)
+    alone = generate_long(pipeline, Script(lines[0].speech, "a woman"), portrait=PORTRAIT, voice=VOICE, steps=2).clips[0]
+    first = alone.video.shape[2] - 1  # the last latent is faded into the next line
+    assert torch.equal(a.video[:, :, :first], alone.video[:, :, :first])
+    assert not torch.equal(b.video[:, :, 0], a.video[:, :, 0])
 
 
 def test_the_command_speaks_a_script(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

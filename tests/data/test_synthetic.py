@@ -94,6 +94,15 @@ def test_an_interrupted_corpus_goes_on_to_the_same_result(corpus: Path, tmp_path
     assert [_digest(tmp_path, line) for line in whole] == [_digest(corpus, line) for line in whole]
 
 
+def test_speech_alone_may_be_added_later(corpus: Path, tmp_path: Path) -> None:
+    prepare(tmp_path, **{**SETTINGS, "audio_clips": 1})
+    prepare(tmp_path, **SETTINGS)
+    assert [line["id"] for line in _lines(tmp_path)] == [line["id"] for line in _lines(corpus)]
+    assert [_digest(tmp_path, line) for line in _lines(corpus)] == [_digest(corpus, line) for line in _lines(corpus)]
+    with pytest.raises(ValueError, match="audio_clips: 2 there, 1 asked"):
+        prepare(tmp_path, **{**SETTINGS, "audio_clips": 1})
+
+
 def test_another_corpus_in_the_folder_is_refused(corpus: Path) -> None:
     with pytest.raises(ValueError, match="seed: 5 there, 6 asked"):
         prepare(corpus, **{**SETTINGS, "seed": 6})

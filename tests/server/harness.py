@@ -30,9 +30,12 @@ class ComfyServer:
         self._host = replace(place, python=Path(sys.executable), base=base)
         self._server = Server(self._host)
 
-    def start(self, extra_args: Sequence[str] = ("--cpu",)) -> ComfyServer:
-        """Start and wait until it answers. Raises `scripts.console.Problem` with the log's end when it does not."""
-        self._server = Server(self._host, ["--disable-api-nodes", *extra_args])
+    def start(self, extra_args: Sequence[str] = ("--cpu",), api_nodes: bool = False) -> ComfyServer:
+        """Start and wait until it answers. Raises `scripts.console.Problem` with the log's end when it does not.
+
+        Without `api_nodes` it starts sooner, but its pages may neither play nor read what was recorded in them: the host's policy.
+        """
+        self._server = Server(self._host, [*([] if api_nodes else ["--disable-api-nodes"]), *extra_args])
         self._server.start()
         return self
 

@@ -8,14 +8,18 @@ import av
 import numpy as np
 import pytest
 
+from scripts import templates
 from scripts.host import ROOT
-from scripts.thumbnails import LARGE, prompt_of
+from scripts.thumbnails import prompt_of
 from tests.server.harness import ComfyServer
+from tests.server.scaled import write_scaled
 from tests.server.test_tasks import probe
 
 TWINS = ROOT / "workflows" / "api"
 MAIN = "unitalking_nano_talking_portrait"  # test_road looks at it more closely
-OTHERS = sorted(path.stem for path in TWINS.glob("*.json") if path.stem != MAIN and not path.stem.startswith(LARGE))  # test_nava has those
+NAMES = sorted(path.stem for path in TWINS.glob("*.json") if not path.stem.startswith(templates.NAVA))  # test_nava has those
+FULL_SIZE = [name for name in NAMES if name.startswith(templates.FULL_SIZE)]
+OTHERS = [name for name in NAMES if name not in (MAIN, *FULL_SIZE)]
 CLIPS = {"unitalking_nano_dub_a_clip": (49, 256), "unitalking_nano_speak_given_audio": (49, 128)}
 """Frames and width where they are given."""
 
@@ -47,6 +51,24 @@ def test_a_template_runs_unedited(studio: ComfyServer, name: str) -> None:
     if name == "unitalking_nano_continue_a_clip":
         assert len(frames) > 49 + 24
         assert _difference(frames, ROOT / "models" / "nano" / "examples" / "clip_man.mp4", 40) < 12
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_a_full_size_template_asks_for_its_files_and_runs_with_a_model(studio: ComfyServer, name: str) -> None:
+    """As shipped it names the file that is missing; with a model of the same build at an eighth of the width, and shorter, it runs."""
+    prompt = prompt_of(name)
+    missing = studio.queue(prompt)
+    assert not missing.ok
+    assert prompt["1"]["inputs"]["checkpoint"] in missing.explain()
+    write_scaled(studio.base / "models" / "diffusion_models" / "template_10b.safetensors")
+    files = {"checkpoint": "template_10b.safetensors", **dict.fromkeys(("text_encoder", "vae", "audio_codec"), "bundled")}
+    prompt["1"]["inputs"] |= files
+    prompt["7"]["inputs"]["seconds"] = 1.0
+    prompt["8"]["inputs"]["steps"] = 2
+    run = studio.queue(prompt)
+    assert run.ok, run.explain()
+    frames, fps, sound, rate = probe(studio.files(run)[0])
+    assert abs(sound.shape[1] / rate - len(frames) / fps) <= 1 / fps + 1024 / rate
 
 
 def _difference(frames: list[np.ndarray], earlier: Path, count: int) -> float:

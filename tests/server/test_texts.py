@@ -37,6 +37,15 @@ def test_every_text_is_translated(language: str) -> None:
     assert not same, f"not translated: {same}"
 
 
+@pytest.mark.parametrize("language", locales.LANGUAGES[1:])
+def test_a_node_that_a_text_names_has_its_translated_name(language: str) -> None:
+    english, translated = locales.read("en"), locales.read(language)
+    found, names = dict(locales.entries(translated)), {texts["display_name"]: node for node, texts in english.items()}
+    for path, text in locales.entries(english):
+        for name in (name for name in names if name in text):
+            assert translated[names[name]]["display_name"] in found[path], f"{language} {path} names {name} otherwise"
+
+
 @pytest.mark.parametrize("language", locales.LANGUAGES)
 def test_commands_have_names(language: str) -> None:
     ids = set(re.findall(r"const CONTINUE = '([^']+)'", (ROOT / "web" / "unitalking.js").read_text()))

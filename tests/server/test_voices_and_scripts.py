@@ -54,6 +54,20 @@ def test_a_voice_is_kept_and_comes_back(studio: ComfyServer) -> None:
     assert max(largest_difference(loaded, reference)) < 1e-5
 
 
+def test_without_any_voice_the_list_says_so(studio: ComfyServer) -> None:
+    folder = studio.base / "output" / "voices"
+    aside = folder.rename(studio.base / "voices") if folder.exists() else None
+    try:
+        spec = studio.object_info()["UniTalkingLoadVoice"]["input"]["required"]["voice_file"]
+        assert spec[1]["options"] == [spec[1]["default"]] == ["no voice saved yet"]
+        prompt = sampled("none_yet")
+        prompt["6"] = {"class_type": "UniTalkingLoadVoice", "inputs": {"voice_file": "no voice saved yet", "audio_vae": ["1", 3]}}
+        assert "keep one with UniTalking Save Voice" in studio.queue(prompt).explain()
+    finally:
+        if aside:
+            aside.rename(folder)
+
+
 def test_a_voice_of_another_codec_is_refused_by_name(studio: ComfyServer) -> None:
     folder = studio.base / "output" / "voices"
     folder.mkdir(parents=True, exist_ok=True)
@@ -190,6 +204,20 @@ def test_what_does_not_fit_is_said(studio: ComfyServer) -> None:
     for speech, message in (("", "nothing is spoken"), ("<S>a<S>b<E>", "found 2 <S> and 1 <E>")):
         prompt["4"]["inputs"]["speech"] = speech
         assert message in studio.queue(copy.deepcopy(prompt)).explain()
+
+
+def test_a_sound_without_words(studio: ComfyServer) -> None:
+    """Described alone it takes the model's length, or the one that is told; the model says that it knows speech alone."""
+    script = {"speech": "", "description": "rain on a roof", "seconds": 0.0, "language": "auto", "pace": 1.0, "model": ["1", 0]}
+    prompt = {"1": main_job()["1"], "4": {"class_type": "UniTalkingPrompt", "inputs": script}}
+    prompt["5"] = {"class_type": "PreviewAny", "inputs": {"source": ["4", 1]}}
+    text = says(studio, copy.deepcopy(prompt), "4")
+    assert "nothing is spoken, the clip has 1.0 s" in text
+    assert "trained on speech alone" in text
+    del script["model"], prompt["1"]
+    assert "set 'seconds', or connect the model" in studio.queue(copy.deepcopy(prompt)).explain()
+    script["seconds"] = 3.0
+    assert "the clip has 3.0 s" in says(studio, copy.deepcopy(prompt), "4")
 
 
 def test_the_estimate_can_be_asked_for_while_typing(studio: ComfyServer) -> None:

@@ -21,6 +21,8 @@ OTHER = "other"
 ENCODER_LANGUAGES = {"nano-text": ("en",), "umt5-xxl": ("en", "zh")}
 """What models with a text encoder speak: nano-text reads a to z; UniTalking (arXiv 2603.01418) is measured in English and Mandarin,
 whatever else UMT5 reads."""
+HEARD_SPEECH_ALONE = ("nano-text",)
+"""Text encoders of models that were trained on speech and nothing else."""
 KANJI_MORAS = 1.8
 TOO_MUCH, TOO_LITTLE = 1.15, 0.5
 """Of a clip's length: speakers differ from the estimate by about that much; half of it silent is worth a word."""
@@ -41,7 +43,7 @@ class ScriptError(ValueError):
 
 @dataclass(frozen=True)
 class Script:
-    """What is spoken and what is described."""
+    """What is spoken, if anything, and what is described."""
 
     speech: str
     description: str
@@ -54,7 +56,7 @@ class Script:
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long words take, in seconds at the pace asked for."""
+    """How long words take, in seconds at the pace asked for; 0 seconds where there are none."""
 
     language: str
     words: int
@@ -71,10 +73,14 @@ class Estimate:
         """Whether a clip of a length is too short for the words, or much too long."""
         if self.seconds > TOO_MUCH * clip_seconds:
             return "short"
+        if not self.words:
+            return "well"
         return "long" if self.seconds < TOO_LITTLE * clip_seconds else "well"
 
     def against(self, clip_seconds: float) -> str:
         """What that means for a clip of a length."""
+        if not self.words:
+            return f"nothing is spoken, the clip has {clip_seconds:.1f} s"
         these, need = ("this", "needs") if self.counted.startswith("1 ") else ("these", "need")
         line = f"{these} {self.counted} {need} about {self.seconds:.1f} s, the clip has {clip_seconds:.1f} s"
         advice = {"short": ": too short, words will be rushed or cut off", "well": "", "long": ": expect long pauses"}
@@ -84,7 +90,7 @@ class Estimate:
 def parse(speech: str, description: str = "") -> Script:
     """Speech and description kept apart; marks within the speech are understood, what follows them is description.
 
-    Raises ScriptError for marks that do not pair, or when nothing is spoken.
+    Raises ScriptError for marks that do not pair, or when nothing is spoken and nothing described.
     """
     speech, description = speech.strip(), description.strip()
     if START in description or END in description:
@@ -97,8 +103,8 @@ def parse(speech: str, description: str = "") -> Script:
         before, rest = speech.split(START)
         speech, after = rest.split(END)
         speech, description = speech.strip(), ", ".join(part for part in (before.strip(), after.strip(), description) if part)
-    if not speech:
-        raise ScriptError("nothing is spoken: write the words")
+    if not speech and not description:
+        raise ScriptError("nothing is spoken: write the words, or describe a sound without any")
     return Script(speech, description)
 
 
@@ -118,8 +124,8 @@ def estimate(speech: str, language: str | None = None, pace: float = 1.0) -> Est
     counted = sum(_syllables(token, language, about) for token in re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text))
     # The last mark is followed by the end of the clip, not by a pause.
     pauses = sum(table["pauses"].get(mark, 0.0) for mark in text.rstrip(" \n.!?。！？…,;:"))
-    seconds = counted / (about["syllables_per_second"] * table["clip_pace"]) + pauses + table["edges"]
     words = len(re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text))
+    seconds = counted / (about["syllables_per_second"] * table["clip_pace"]) + pauses + table["edges"] if words else 0.0
     return Estimate(language, words, counted, seconds / pace)
 
 
@@ -149,13 +155,15 @@ def guess_language(text: str) -> str:
     return max(score, key=lambda code: (score[code], code == "en"))
 
 
-def limits(encoder: str, trained_seconds: float, language: str, clip_seconds: float) -> list[str]:
+def limits(encoder: str, trained_seconds: float, need: Estimate, clip_seconds: float) -> list[str]:
     """What a model cannot do of what is asked: lines for people, none where all is well."""
     lines = []
     known = ENCODER_LANGUAGES.get(encoder)
-    if known is not None and language not in known:
+    if need.words and known is not None and need.language not in known:
         spoken = " and ".join(languages()[code] for code in known)
-        lines.append(f"this model speaks {spoken}, the words look like {languages()[language]}")
+        lines.append(f"this model speaks {spoken}, the words look like {languages()[need.language]}")
+    if not need.words and encoder in HEARD_SPEECH_ALONE:
+        lines.append("this model was trained on speech alone: it answers other sounds with mumbling")
     if clip_seconds > 1.25 * trained_seconds:
         lines.append(f"this model was trained on clips of {trained_seconds:.1f} s: cut the script into parts of that length")
     return lines

@@ -205,17 +205,21 @@ def _finished(manifest: Path) -> set[str]:
 
 
 def _agree(out: Path, corpus: Corpus) -> None:
+    """Raise ValueError when the folder holds another corpus. Speech alone comes last, so that there may be more of it than before."""
     path = out / "corpus.json"
     stated = json.loads(json.dumps(asdict(corpus)))
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
         differing = sorted(key for key in stated if stated[key] != there.get(key))
-        if differing:
+        if differing == ["audio_clips"] and stated["audio_clips"] > there["audio_clips"]:
+            LOG.info("the corpus grows from %d clips of speech alone to %d", there["audio_clips"], stated["audio_clips"])
+        elif differing:
             told = ", ".join(f"{key}: {there.get(key)} there, {stated[key]} asked" for key in differing)
             raise ValueError(
                 f"{out} holds another corpus ({told}); choose another folder, or the same settings and engines to go on with it"
             )
-        return
+        else:
+            return
     path.write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")
 
 
@@ -239,7 +243,7 @@ def prepare(
     height: int = 128,
     voices_per_speaker: int = 16,
 ) -> Path:
-    """Make the corpus, or go on with an interrupted one; returns the manifest's path.
+    """Make the corpus, or go on with an interrupted one, or with more `audio_clips` than before; returns the manifest's path.
 
     `clips` training clips and `heldout` held-out ones with pictures (F = `frames` at `fps`, or `long_frames` in a share of them; `height`
     pixels square), then `audio_clips`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def load_ltx_audio(path: str | os.PathLike, config: ModelConfig) -> LTXAudioVAE:
     """The VAE and vocoder of a file, built as its metadata says. Raises CheckpointError."""
     checkpoints.require_codec(path, config.audio.codec)
     name = Path(path).name
-    if HostAudioVAE is None:
+    if HostAudioVAE is None or [*signature(HostAudioVAE).parameters] != ["metadata"]:  # older ones took their weights as well
         raise CheckpointError(f"{name}: this ComfyUI is too old for LTX-2.3's audio VAE; update ComfyUI")
     state, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
     state = comfy.utils.state_dict_prefix_replace(state, {"audio_vae.": "autoencoder.", "vocoder.": "vocoder."}, filter_keys=True)

@@ -173,7 +173,8 @@ def test_what_is_left_to_the_checkpoint_is_navas_own(voices: ComfyServer) -> Non
     own, said = job(**left), job(**OWN)
     own["8"]["inputs"]["steps"], said["8"]["inputs"]["steps"] = 0, STEPS
     assert max(largest_difference(latent_of(voices, own), latent_of(voices, said))) == 0
-    run = voices.queue({"1": own["1"], "2": {"class_type": "ProbeModel", "inputs": {"model": ["1", 0], "name": "own"}}})
+    loader = {**own["1"], "inputs": {**own["1"]["inputs"], "weight_dtype": "fp8_e5m2"}}  # not in the server's cache, which says nothing
+    run = voices.queue({"1": loader, "2": {"class_type": "ProbeModel", "inputs": {"model": ["1", 0], "name": "own"}}})
     assert "voice_scale 4, video_sync_scale 3, audio_sync_scale 2" in run.outputs["1"]["text"][0]
 
 
@@ -241,5 +242,5 @@ def test_the_template_on_small_files(voices: ComfyServer) -> None:
     run = voices.queue(prompt)
     assert run.ok, run.explain()
     frames, fps, sound, rate = probe(voices.files(run)[0])
-    assert (len(frames), fps, rate) == (17, 24, 48000)
+    assert (len(frames), fps, rate) == (13, 24, 48000)
     assert abs(sound.shape[1] / rate - len(frames) / fps) <= 1 / fps + 1024 / rate

@@ -85,7 +85,7 @@ def _generate(options: argparse.Namespace) -> None:
     text = pipeline.config.sampling.text_scale if options.text_scale is None else options.text_scale
 
     def show(what: str) -> Callable[[int, int], None]:
-        return lambda done, total: print(f"\r{what} {done}/{total}", end="" if done < total else "\n", file=sys.stderr, flush=True)
+        return _progress(lambda done, total: f"{what} {done}/{total}")
 
     common: dict[str, Any] = {
         "portrait": None if options.portrait is None else read_image(options.portrait),
@@ -108,6 +108,22 @@ def _generate(options: argparse.Namespace) -> None:
         encoding=encoding,
     )
     print(f"{options.out}: {clip.clip.describe(options.seconds)}, made in {time.perf_counter() - started:.1f} s")
+
+
+def _progress(text: Callable[[int, int], str]) -> Callable[[int, int], None]:
+    """Shows `text(done, total)` on stderr: one line that is written over on a terminal, in a log a line for every change."""
+    last = ""
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        line = text(done, total)
+        if sys.stderr.isatty():
+            print(f"\r{line}", end="" if done < total else "\n", file=sys.stderr, flush=True)
+        elif line != last:
+            print(line, file=sys.stderr, flush=True)
+        last = line
+
+    return show
 
 
 def _device(name: str) -> str:
@@ -168,9 +184,7 @@ def _assemble(options: argparse.Namespace) -> None:
     from .checkpoint.assemble import assemble
     from .memory import peak_memory
 
-    def show(done: int, total: int) -> None:
-        print(f"\r{done / total:4.0%} of {total / 1e9:.2f} billion weights", end="" if done < total else "\n", file=sys.stderr, flush=True)
-
+    show = _progress(lambda done, total: f"{done / total:4.0%} of {total / 1e9:.2f} billion weights")
     started = time.perf_counter()
     made = assemble(options.video, options.audio, options.out, options.audio_rate, options.dtype, options.seed, show)
     print(made.describe())

@@ -54,7 +54,7 @@ def sample(
     passes, count = guidance.passes, len(texts)
     voiced = voice is not None and Condition.VOICE in task.conditions | task.optional
     voice = audio.new_zeros(count, audio.shape[1], 1) if voice is None else voice
-    encoded = pipeline.text_encoder.encode([*texts, ""])
+    encoded = pipeline.text_encoder.encode([*texts, ""]).to(audio.dtype)
     rows = pipeline.transformer.prepare(
         torch.cat([encoded[-1:].expand(count, -1, -1) if p is Pass.NO_TEXT else encoded[:-1] for p in passes]),
         fit_voice_tokens(voice, config.audio.max_voice_tokens).repeat(len(passes), 1, 1),

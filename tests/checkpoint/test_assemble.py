@@ -177,9 +177,12 @@ def test_an_assembled_model_of_full_size_fits(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wan, out = one_file(tmp_path), tmp_path / "made.safetensors"
     assert main(["assemble", "--video", str(wan), "--audio-rate", "16k", "--out", str(out)]) == 0
-    printed = capsys.readouterr().out
+    printed, progress = capsys.readouterr()
     assert "69 weights of the picture's stream from a Wan2.2-TI2V transformer" in printed
     assert "peak memory" in printed
+    assert "\r" not in progress, "in a log nothing is written over"
+    assert progress.splitlines()[-1].startswith("100% of")
+    assert len(progress.splitlines()) == len(set(progress.splitlines())) <= 101
     assert load(out).config.audio.codec == "mmaudio-16k"
     assert main(["info", str(out)]) == 0
     assert '"audio": "random"' in capsys.readouterr().out

@@ -7,19 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from reference import filled, manifest
-from safetensors.torch import save_file
-from tiny import tiny_config
+from full_shaped import full_shaped, write_public_parts
 
-from tests.codecs.published_weights import HIDDEN, raw_vae, raw_vocoder
 from tests.conditions import tiny_umt5
 from unitalking_core import checkpoint as checkpoints
 from unitalking_core.checkpoint import CheckpointError
-from unitalking_core.codecs import build_video_codec
-from unitalking_core.codecs.convert import convert
 from unitalking_core.codecs.mmaudio import mmaudio_config
-from unitalking_core.codecs.wan import own_names
-from unitalking_core.config import ConfigError, ModelConfig, TextConfig, VideoConfig
+from unitalking_core.config import ConfigError, TextConfig
 from unitalking_core.generate import Pipeline
 from unitalking_core.parts import load_part
 from unitalking_core.transformer import UniTalkingTransformer
@@ -30,37 +24,13 @@ for package in ("diffusers", "ftfy"):
 TEXT, VIDEO, AUDIO = checkpoints.TEXT_ENCODER, checkpoints.VIDEO_CODEC, checkpoints.AUDIO_CODEC
 
 
-def full_shaped() -> ModelConfig:
-    """The 10b preset's parts, narrow."""
-    video = VideoConfig("wan2.2-vae", 48, 24, 32, 32, options={"base_dim": 16, "decoder_base_dim": 16})
-    tiny = tiny_config(text_dim=32, video_channels=48, audio_channels=40)
-    text = TextConfig("umt5-xxl", 24, dict(tiny_umt5.SIZES))
-    return dataclasses.replace(tiny, video=video, audio=mmaudio_config("mmaudio-44k", HIDDEN, 64), text=text)
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The checkpoint and, by part, the files it names: the VAE in Wan's names, UMT5 in ComfyUI's, the converted audio codec."""
+    """The checkpoint and, by part, the files it names."""
     folder, config = tmp_path_factory.mktemp("full"), full_shaped()
     torch.manual_seed(0)
     checkpoints.save(folder / "model.safetensors", config, {"transformer": UniTalkingTransformer(config).state_dict()})
-    shapes = build_video_codec(config.video).state_dict()
-    published = {key: filled(key, tuple(shapes[own].shape)) for key in manifest("wan2.2_vae") for own in own_names({key: torch.empty(0)})}
-    save_file(published, folder / "wan2.2_vae.safetensors")
-    encoder = {f"encoder.{key}": value for key, value in tiny_umt5.make().encoder.state_dict().items()}
-    encoder["shared.weight"] = encoder.pop("encoder.embed_tokens.weight")
-    spiece = torch.tensor(list(tiny_umt5.tokenizer()), dtype=torch.uint8)
-    save_file(encoder | {"spiece_model": spiece}, folder / "umt5.safetensors")
-    save_file(encoder, folder / "umt5_bare.safetensors")
-    torch.save(raw_vae("mmaudio-44k"), folder / "v1-44.pth")
-    torch.save({"generator": raw_vocoder("mmaudio-44k", 64)}, folder / "bigvgan_generator.pt")
-    convert(folder / "v1-44.pth", folder / "bigvgan_generator.pt", folder / "mmaudio.safetensors")
-    return {
-        "model": folder / "model.safetensors",
-        TEXT: folder / "umt5.safetensors",
-        VIDEO: folder / "wan2.2_vae.safetensors",
-        AUDIO: folder / "mmaudio.safetensors",
-    }
+    return {"model": folder / "model.safetensors", **write_public_parts(folder)}
 
 
 def test_a_clip_is_made_with_public_parts(files: dict[str, Path]) -> None:

@@ -56,8 +56,11 @@ def test_codecs_that_are_not_here_are_named() -> None:
         build_video_codec(dataclasses.replace(model.video, codec="film"))
     with pytest.raises(ConfigError, match="unknown audio codec 'tape'; this version can build mmaudio-16k, mmaudio-44k, nano-audio"):
         build_audio_codec(dataclasses.replace(model.audio, codec="tape"))
-    with pytest.raises(ConfigError, match="cannot encode text with 'umt5-xxl'"):
-        run(dataclasses.replace(read_training_config(CONFIGS / "10b" / "unitalking.json"), start=""))
+    recipe = dataclasses.replace(read_training_config(CONFIGS / "10b" / "unitalking.json"), start="")
+    with pytest.raises(ConfigError, match=r"'text_encoder' names models/text_encoders/umt5_xxl_fp16.safetensors, which is not there"):
+        run(recipe)
+    with pytest.raises(ConfigError, match=r"'10b' has a public video codec, 'wan2.2-vae': set 'vae' to its file"):
+        run(dataclasses.replace(recipe, text_encoder=__file__, vae=""))
 
 
 @pytest.mark.parametrize("stage", [VOICE, dataclasses.replace(TALK, optimizer="adamw")])
@@ -125,6 +128,10 @@ def test_the_10b_recipe_in_words() -> None:
     assert "all             11150.79 M in 1958 tensors, trained  11150.79 M in 1958" in talk
     assert f"kept         {20 * 11_150_788_840 / 8 / GIB:>8.2f} GiB" in talk
     assert "'umt5-xxl', which is not trained" in talk
+    assert "video   10.48 MB a clip, by wan2.2-vae, models/vae/wan2.2_vae.safetensors" in text
+    assert "text     4.19 MB a prompt, at most, by umt5-xxl, models/text_encoders/" in text
+    ready = describe(dataclasses.replace(config, latents="corpora/shards"), 8)
+    assert "latents are ready: corpora/shards" in ready
 
 
 def test_adapters_are_counted() -> None:

@@ -63,13 +63,13 @@ def fit(corpus: Path) -> tuple:
 def test_store_round_trip_and_growth(corpus: Path, tmp_path: Path) -> None:
     video_codec, video, audio_codec, audio = fit(corpus)
     store = tmp_path / "latents"
-    assert encode_sounds(store, corpus, audio_codec, audio) == 4
+    assert encode_sounds(store, corpus, lambda: audio_codec, audio) == 4
     assert [e.video for e in LatentStore(store).entries] == [None] * 4
-    assert encode_pictures(store, corpus, video_codec, video) == 4
+    assert encode_pictures(store, corpus, lambda: video_codec, video) == 4
     write_corpus(corpus, 6)
     (store / "audio.jsonl").open("a").write('{"id": "cut o')
-    assert encode_sounds(store, corpus, audio_codec, audio) == 2
-    assert encode_pictures(store, corpus, video_codec, video) == 2
+    assert encode_sounds(store, corpus, lambda: audio_codec, audio) == 2
+    assert encode_pictures(store, corpus, lambda: video_codec, video) == 2
     opened = LatentStore(store)
     assert [e.id for e in opened.entries] == [f"c{i}" for i in range(6)]
     assert [e.video is None for e in opened.entries] == [False, False, True] * 2
@@ -83,7 +83,7 @@ def test_store_round_trip_and_growth(corpus: Path, tmp_path: Path) -> None:
                 picture = to_model_space(video_codec.encode(read_clip_frames(corpus, item)), video)[0]
             assert torch.allclose(opened.video(entry), picture, atol=5e-3)
     with pytest.raises(LatentsError, match="made by another codec"):
-        encode_sounds(store, corpus, audio_codec, dataclasses.replace(audio, mean=(0.5,) * 6))
+        encode_sounds(store, corpus, lambda: audio_codec, dataclasses.replace(audio, mean=(0.5,) * 6))
 
 
 def test_fitted_statistics_describe_the_latents(corpus: Path) -> None:

@@ -45,6 +45,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_run_from_the_command_line(config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
+    main([str(config), "--only", "latents"])
+    assert sorted(path.name for path in run.iterdir()) == ["audio_codec.safetensors", "latents", "video_codec.safetensors"]
     main([str(config), "--until", "3", "--device", "cpu"])
     assert (tmp_path / "toy.safetensors").exists()  # codecs come first, so the first stage can be heard
     assert sorted(file.name for file in (run / "samples" / "2").iterdir()) == ["c0.truth.wav", "c0.wav", "texts.tsv"]

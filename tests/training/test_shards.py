@@ -41,9 +41,7 @@ def test_shards_hold_what_the_store_holds(tmp_path: Path) -> None:
 
 def test_batches_are_the_same(tmp_path: Path) -> None:
     encoder = toy_learner().text_encoder
-    a, b = (
-        Batches(store, TALK, 3, MODEL.timeline, MODEL.audio.max_voice_tokens, encoder.batch, encoder.tokenize) for store in shards(tmp_path)
-    )
+    a, b = (Batches(store, TALK, 3, MODEL.timeline, MODEL.audio.max_voice_tokens, encoder) for store in shards(tmp_path))
     for step in (5, 0, 2):
         for name, value in vars(a.draw(step)).items():
             found = getattr(b.draw(step), name)

@@ -65,9 +65,8 @@ def write_store(folder: Path, clips: int = 10, seed: int = 0, *, long: int = 0, 
 
 
 def toy_batches(folder: Path, stage: Stage, seed: int = 0, **clips: int) -> Batches:
-    encoder = toy_learner().text_encoder
     store = write_store(folder, **clips)
-    return Batches(store, stage, seed, MODEL.timeline, MODEL.audio.max_voice_tokens, encoder.batch, encoder.tokenize)
+    return Batches(store, stage, seed, MODEL.timeline, MODEL.audio.max_voice_tokens, toy_learner().text_encoder)
 
 
 def toy_learner(seed: int = 0, predicts: str = "velocity") -> Learner:

@@ -37,6 +37,9 @@ class AudioCodec(Protocol):
 VIDEO_CODECS: dict[str, Callable[[VideoConfig], nn.Module]] = {"nano-video": NanoVideoCodec, "wan2.2-vae": Wan22VideoCodec}
 AUDIO_CODECS: dict[str, Callable[[AudioConfig], nn.Module]] = {"nano-audio": NanoAudioCodec, **dict.fromkeys(MODES, MMAudioCodec)}
 
+LEARNED = ("nano-video", "nano-audio")
+"""Those that a run learns from its corpus; the others are public models, which stay as they are."""
+
 
 def build_video_codec(config: VideoConfig) -> nn.Module:
     """The video codec that the configuration names, freshly initialised. Raises ConfigError for an unknown name."""

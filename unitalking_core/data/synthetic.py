@@ -172,6 +172,7 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
     _write(out / job.file, tensors)
     line["text"] = f"<S>{words}<E> {portrait}, {rng.choice(speaker.traits)}, {rng.choice(ROOMS)}"
     line["voice_file"] = _voice_name(speaker, rng.randrange(corpus.voices_per_speaker))
+    line["sample_rate"] = SAMPLE_RATE
     line["seconds"] = round(samples / SAMPLE_RATE, 6)
     line["phones"] = [[round(start, 3), round(end, 3), symbol] for start, end, symbol in phones]
     if job.split == "heldout":

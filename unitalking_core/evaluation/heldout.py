@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checkpoint import TEXT_ENCODER, TRANSFORMER, Checkpoint, load_into
+from ..checkpoint import Checkpoint, load_into
 from ..conditions.voice import fit_voice_tokens
 from ..flow import Guidance, Pass, sample_euler, uniform_sigmas
 from ..tasks import APART, TASKS, Condition, Given, Task, Visibility
@@ -20,6 +20,7 @@ from ..training.batches import Batch
 from ..training.corpus import in_training
 from ..training.latents import Entry, LatentStore
 from ..training.objective import Learner
+from ..training.texts import open_texts
 
 LEVELS = (0.2, 0.4, 0.6, 0.8)
 """Noise levels at which losses are taken; a loss is their mean."""
@@ -36,7 +37,7 @@ class HeldOut:
     def __init__(self, checkpoint: Checkpoint, store: LatentStore, clips: int) -> None:
         """Raises ValueError for fewer than two clips, CheckpointError for weights that do not fit their configuration."""
         self.learner = Learner(checkpoint.config).eval().requires_grad_(False)
-        for name, module in ((TRANSFORMER, self.learner.transformer), (TEXT_ENCODER, self.learner.text_encoder)):
+        for name, module in self.learner.parts().items():
             load_into(module, checkpoint.part(name), name.replace("_", " "), torch.float32)
         self.config, self.store = checkpoint.config, store
         entries = [e for e in store.entries if not in_training(e.split) and e.video is not None]
@@ -81,7 +82,7 @@ class HeldOut:
         audio = torch.stack([self.store.audio(e) for e in heard])
         pictures = torch.stack([self.store.video(e) for e in entries])
         masks = task.masks(pictures.shape[2], audio.shape[2])
-        ids, lengths = self.learner.text_encoder.batch([self.learner.text_encoder.tokenize(e.text) for e in entries])
+        text, lengths = open_texts(self.learner.text_encoder, self.store, entries).batch(entries)
         rows = len(entries)
         video_mask, audio_mask = (None if mask is None else mask.expand(rows, -1) for mask in masks)
         assert audio_mask is not None  # no task is without sound
@@ -94,7 +95,7 @@ class HeldOut:
             audio=audio,
             audio_noise=_noise("audio", numbers, level, audio),
             audio_mask=audio_mask,
-            ids=ids,
+            text=text,
             lengths=lengths,
             voice=torch.cat([self._voice(e) for e in entries]),
             gate=torch.full((rows,), float(Condition.VOICE in task.conditions)),
@@ -110,8 +111,7 @@ class HeldOut:
     def _sample(self, batch: Batch, guidance: Guidance, steps: int) -> Tensor:
         """Pictures (B, C, T, h, w) for the sound of a batch of A2V, by Euler steps, its first latent given."""
         assert batch.video is not None and batch.video_noise is not None and batch.video_mask is not None
-        text = self.learner.text_encoder(batch.ids, batch.lengths)
-        conditions = self.learner.transformer.prepare(F.pad(text, (0, 0, 0, self.config.text.tokens - text.shape[1])))
+        conditions = self.learner.transformer.prepare(self.learner.encode_text(batch))
         generated, clean, sound_is_clean = batch.video_mask, batch.video, torch.zeros(len(batch.audio))
         mask = generated[:, None, :, None, None]
 

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 from .config import DEVICES, read_training_config
 from .dry_run import describe
-from .run import run
+from .run import ONLY, run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Raises ConfigError, CorpusError or LatentsError for what cannot be trained."""
     parser = argparse.ArgumentParser(prog="unitalking train", description="Train a UniTalking model as a JSON file says.")
     parser.add_argument("config", help="training configuration, for example configs/nano/nano.json")
-    parser.add_argument("--only", choices=("audio-codec", "video-codec", "video-decoder"), help="learn this part and stop")
+    parser.add_argument("--only", choices=ONLY, help="learn this codec, or encode the corpus, and stop")
     parser.add_argument("--until", type=int, metavar="N", help="stop after N steps in all; a later run goes on from there")
     parser.add_argument("--device", choices=DEVICES, help="in place of the configuration's")
     parser.add_argument("--dry-run", action="store_true", help="build nothing; say what each stage trains and the memory it needs")

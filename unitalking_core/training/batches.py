@@ -8,12 +8,12 @@ of one length (`buckets`).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..conditions.text import NanoTextEncoder
 from ..conditions.voice import fit_voice_tokens
 from ..tasks import APART, TASKS, Condition, Given, Task, Visibility
 from ..timeline import Timeline
@@ -22,6 +22,7 @@ from .config import Stage
 from .corpus import in_training
 from .latents import Entry, Latents
 from .levels import draw_levels
+from .texts import open_texts
 
 SHORTEST_VOICE = 0.5
 """Of the longest reference voice the model takes: training crops lengths from here to the whole."""
@@ -31,8 +32,9 @@ PREFIX = (0.1, 0.6)
 
 @dataclass(frozen=True)
 class Batch:
-    """video (B, C, T, h, w) and its noise, or None; audio (B, C, La) and its noise; ids (B, Lt), lengths (B,); voice (B, C, Lr), gate (B,).
+    """video (B, C, T, h, w) and its noise, or None; audio (B, C, La) and its noise; voice (B, C, Lr), gate (B,).
 
+    text: ids (B, Lt), or rows (B, Lt, text_dim) of a text encoder that does not learn; lengths (B,).
     s (B,) is the noise level of each row; mouth (B, h, w) how much of each cell of the video latent is mouth, 0 where that is not known.
     """
 
@@ -43,7 +45,7 @@ class Batch:
     audio: Tensor
     audio_noise: Tensor
     audio_mask: Tensor
-    ids: Tensor
+    text: Tensor
     lengths: Tensor
     voice: Tensor
     gate: Tensor
@@ -62,17 +64,18 @@ class Batches:
         seed: int,
         timeline: Timeline,
         voice_tokens: int,
-        text_batch: Callable[[Sequence[Sequence[int]]], tuple[Tensor, Tensor]],
-        tokenize: Callable[[str], list[int]],
+        encoder: NanoTextEncoder | None,
         clips: int | None = None,
     ) -> None:
-        """`clips`: how many clips of the store to use, for a run that began before the store grew. Raises ValueError without any clip."""
+        """`encoder` as in `open_texts`; `clips`: how many clips of the store to use, for a run that began before the store grew.
+
+        Raises ValueError without any clip, and as `open_texts`.
+        """
         used = store.entries[:clips]
         train = [e for e in used if in_training(e.split)]
         self.clips, self.store, self.stage = len(used), store, stage
         self.key = f"{seed}/{stage.name}"
-        self.timeline, self.voice_tokens, self.text_batch = timeline, voice_tokens, text_batch
-        self.ids = {e.text: tokenize(e.text) for e in train}
+        self.timeline, self.voice_tokens, self.texts = timeline, voice_tokens, open_texts(encoder, store, train)
         self.speech = form_buckets(train, video=False, batch=stage.batch, key=self.key)
         self.clips_with_video = form_buckets(train, video=True, batch=stage.batch, key=self.key)
         wanted = [TASKS[name] for name, weight in stage.tasks.items() if weight > 0]
@@ -96,7 +99,7 @@ class Batches:
         video = None if tasks[0].video is Given.ABSENT else torch.stack([self.store.video(e) for e in entries])
         masks = [self._masks(task, video, audio, rng) for task in tasks]
         rows = [self._conditions(task, entry, rng) for task, entry in zip(tasks, entries, strict=True)]
-        ids, lengths = self.text_batch([row[0] for row in rows])
+        text, lengths = self.texts.batch([row[0] for row in rows])
         return Batch(
             tasks=tuple(task.name for task in tasks),
             video=video,
@@ -105,7 +108,7 @@ class Batches:
             audio=audio,
             audio_noise=torch.randn(audio.shape, generator=generator),
             audio_mask=torch.stack([m for _, m in masks if m is not None]),
-            ids=ids,
+            text=text,
             lengths=lengths,
             voice=torch.cat([row[1] for row in rows]),
             gate=torch.tensor([row[2] for row in rows]),
@@ -120,8 +123,8 @@ class Batches:
         given = max(1, int(rng.uniform(*PREFIX) * latents))
         return task.masks(latents, tokens, prefix=(given, min(tokens, self.timeline.clip_of_latents(given).audio_tokens)))
 
-    def _conditions(self, task: Task, entry: Entry, rng: random.Random) -> tuple[list[int], Tensor, float]:
-        """Token ids, voice (1, C, Lr) and gate of a row; what the task leaves open is there half of the time."""
+    def _conditions(self, task: Task, entry: Entry, rng: random.Random) -> tuple[Entry | None, Tensor, float]:
+        """Whose text, voice (1, C, Lr) and gate of a row; what the task leaves open is there half of the time."""
         wanted = {c: c in task.conditions or (c in task.optional and rng.random() < 0.5) for c in Condition}
         text = wanted[Condition.TEXT] and rng.random() >= self.stage.drop_text
         voiced = wanted[Condition.VOICE] and rng.random() >= self.stage.drop_voice
@@ -129,7 +132,7 @@ class Batches:
         length = min(voice.shape[1], rng.randint(round(SHORTEST_VOICE * self.voice_tokens), self.voice_tokens))
         start = rng.randint(0, voice.shape[1] - length)
         return (
-            self.ids[entry.text] if text else [],
+            entry if text else None,
             fit_voice_tokens(voice[None, :, start : start + length], self.voice_tokens),
             float(voiced),
         )

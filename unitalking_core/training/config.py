@@ -132,6 +132,10 @@ class TrainingConfig:
     its own where that is of the same build. The rest begins with chance."""
     latents: str = ""
     """A folder of latents that are ready (a store or tar shards); then nothing is encoded."""
+    text_encoder: str = ""
+    vae: str = ""
+    audio_codec: str = ""
+    """Files of the public models that the model names: UMT5-XXL, Wan2.2's VAE and a converted audio codec, as `generate` takes them."""
     seed: int = 0
     precision: str = "auto"
     """One of PRECISIONS of `precision`: "auto" is bf16 where the device multiplies in it by itself."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import safe_open
 from torch import Tensor
+
+from ..conditions.recording import resample
+from ..timeline import Timeline
 
 REQUIRED = ("id", "split", "file", "text", "speaker", "voice_file")
 
@@ -20,7 +24,8 @@ class CorpusError(ValueError):
 class Item:
     """One clip; its reference voice is another utterance of the same speaker.
 
-    `mouth_box`: left, top, right, bottom of the mouth in a picture whose sides are 1 long, where it is known.
+    `mouth_box`: left, top, right, bottom of the mouth in a picture whose sides are 1 long, where it is known. `sample_rate`: of the clip
+    and of its voice, in Hz; where it is not told, it is the model's.
     """
 
     id: str
@@ -30,6 +35,7 @@ class Item:
     speaker: str
     voice_file: str
     mouth_box: tuple[float, float, float, float] | None = None
+    sample_rate: int | None = None
 
 
 def in_training(split: str) -> bool:
@@ -47,7 +53,8 @@ def read_manifest(folder: Path) -> list[Item]:
         try:
             raw = json.loads(line)
             box = raw.get("mouth_box")
-            items.append(Item(**{name: raw[name] for name in REQUIRED}, mouth_box=None if box is None else tuple(box)))
+            named = {name: raw[name] for name in REQUIRED}
+            items.append(Item(**named, mouth_box=None if box is None else tuple(box), sample_rate=raw.get("sample_rate")))
         except (json.JSONDecodeError, KeyError) as error:
             raise CorpusError(f"{path}, line {number}: {error!r}") from error
     return items
@@ -65,14 +72,37 @@ def read_clip_frames(folder: Path, item: Item) -> Tensor | None:
     return None if pixels is None else as_frames(pixels)[None]
 
 
-def read_clip_sound(folder: Path, item: Item) -> Tensor:
-    """Waveform (1, 1, N) in [-1, 1]."""
-    return _sound(folder / item.file)
+def read_clip_sound(folder: Path, item: Item, rate: int | None = None) -> Tensor:
+    """Waveform (1, 1, N) in [-1, 1], resampled to `rate` in Hz where the manifest tells another."""
+    return _resampled(_sound(folder / item.file), item.sample_rate, rate)
 
 
 def read_voice(folder: Path, voice_file: str) -> Tensor:
     """Waveform (1, 1, N) in [-1, 1]."""
     return _sound(folder / voice_file)
+
+
+def read_voice_of(folder: Path, item: Item, rate: int) -> Tensor:
+    """The clip's reference voice, as `read_clip_sound` reads the clip."""
+    return _resampled(read_voice(folder, item.voice_file), item.sample_rate, rate)
+
+
+def check_rate(folder: Path, items: Iterable[Item], timeline: Timeline) -> None:
+    """Raises CorpusError where the first clip with a picture has sound of another length than its frames: sound of another rate."""
+    for item in items:
+        with safe_open(folder / item.file, framework="pt") as file:
+            if "frames" not in file.keys():  # noqa: SIM118
+                continue
+            frames = file.get_slice("frames").get_shape()[0]
+        clip, samples = timeline.clip_of_frames(frames), read_clip_sound(folder, item, timeline.sample_rate).shape[-1]
+        if clip.frames != frames:
+            raise CorpusError(f"{folder / item.file}: {frames} frames are off the grid, a clip has {timeline.temporal_stride} n + 1 frames")
+        if abs(samples - clip.samples) > max(timeline.sample_rate / float(timeline.exact_fps), timeline.samples_per_token):
+            raise CorpusError(
+                f"{folder / item.file}: {clip.describe()}, has {clip.samples} samples at {timeline.sample_rate} Hz, this one {samples}; "
+                'where the sound has another rate, say so in the manifest ("sample_rate"), and it is resampled'
+            )
+        return
 
 
 def as_frames(frames: Tensor) -> Tensor:
@@ -83,6 +113,10 @@ def as_frames(frames: Tensor) -> Tensor:
 def as_waveform(samples: Tensor) -> Tensor:
     """(N,) int16 -> (1, 1, N) in [-1, 1]."""
     return samples[None, None].float() / 32768
+
+
+def _resampled(waveform: Tensor, rate: int | None, wanted: int | None) -> Tensor:
+    return waveform if rate is None or wanted is None else resample(waveform, rate, wanted)
 
 
 def _sound(path: Path) -> Tensor:

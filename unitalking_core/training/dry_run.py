@@ -25,10 +25,12 @@ import torch
 from torch import nn
 
 from .. import checkpoint
+from ..codecs import LEARNED as CODECS_LEARNED
 from ..conditions.text import LEARNED, build_text_encoder
 from ..config import ModelConfig
 from ..presets import PRESETS
 from ..tasks import TASKS, Given
+from ..timeline import Clip
 from ..transformer import UniTalkingTransformer
 from .config import Stage, TrainingConfig
 from .lora import adapted_layers
@@ -76,9 +78,30 @@ def describe(config: TrainingConfig, ranks: int) -> str:
         f"{model.name}: a clip of {model.video.width}x{model.video.height}, {clip.describe()}, "
         f"is {_video_tokens(model)} video and {clip.audio_tokens} audio tokens"
     ]
+    lines += _describe_latents(config, model, clip)
     for stage in config.stages:
         lines += ["", *_describe_stage(config, stage, model, transformer, ranks)]
     return "\n".join(lines)
+
+
+def _describe_latents(config: TrainingConfig, model: ModelConfig, clip: Clip) -> list[str]:
+    """What encodes the corpus, where that is read from, and how large it comes out (float16)."""
+    if config.latents:
+        return [f"latents are ready: {config.latents}"]
+    cells = (model.video.height // model.video.spatial_stride) * (model.video.width // model.video.spatial_stride)
+    kept = {
+        "video": (model.video.codec, config.vae, model.video.channels * clip.video_latents * cells, "clip"),
+        "sound": (model.audio.codec, config.audio_codec, model.audio.channels * clip.audio_tokens, "clip"),
+        "text": (model.text.encoder, config.text_encoder, model.text.tokens * model.transformer.text_dim, "prompt, at most"),
+    }
+    learned = (*CODECS_LEARNED, *LEARNED)
+    lines = ["encoded once"]
+    for what, (name, file, values, of) in kept.items():
+        if name not in LEARNED:
+            lines.append(
+                f"  {what:<6}{2 * values / 1e6:>7.2f} MB a {of}, by {name}, {'learned' if name in learned else file or 'no file named'}"
+            )
+    return lines
 
 
 def _describe_stage(config: TrainingConfig, stage: Stage, model: ModelConfig, transformer: UniTalkingTransformer, ranks: int) -> list[str]:

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..conditions.text import build_text_encoder
+from ..checkpoint import TEXT_ENCODER, TRANSFORMER
+from ..conditions.text import LEARNED, NanoTextEncoder, build_text_encoder
 from ..config import ModelConfig
 from ..flow import interpolate, target
 from ..initialisation import initial
@@ -36,7 +37,7 @@ class Losses:
 
 
 class Learner(nn.Module):
-    """The transformer and its text encoder: everything that a run trains. Parameter names are those of the checkpoint.
+    """The transformer and its text encoder, if that is learned: everything that a run trains. Parameter names are those of the checkpoint.
 
     `run_block` may wrap the transformer's blocks, as `checkpointed` does.
     """
@@ -45,7 +46,8 @@ class Learner(nn.Module):
         super().__init__()
         self.run_block: RunBlock | None = None
         self.transformer = UniTalkingTransformer(config)
-        self.text_encoder = build_text_encoder(config.text, config.transformer.text_dim)
+        learned = config.text.encoder in LEARNED
+        self.text_encoder: NanoTextEncoder | None = build_text_encoder(config.text, config.transformer.text_dim) if learned else None
         self.config = config
         initialise(self.transformer)
 
@@ -61,9 +63,7 @@ class Learner(nn.Module):
 
         `counts`: what the streams' sums are divided by, where this batch is a part of a step (`generated` of all its batches).
         """
-        longest = max(1, int(batch.lengths.max()))
-        text = self.text_encoder(batch.ids[:, :longest], batch.lengths)
-        text = F.pad(text, (0, 0, 0, batch.ids.shape[1] - longest))
+        text = self.encode_text(batch)
         conditions = conditions_for_training(self.transformer, text, batch.voice, batch.gate, video=batch.video is not None)
         s = batch.s
         audio = _mixed(batch.audio, batch.audio_noise, s, batch.audio_mask)
@@ -87,6 +87,19 @@ class Learner(nn.Module):
         means = [weights.get(name, 1.0) * error.sum() / max(1.0, counts[name]) for name, (error, _) in parts.items()]
         rows = {name: error.detach().sum(1) / mask.sum(1).clamp(min=1) for name, (error, mask) in parts.items()}
         return Losses(torch.stack(means).sum(), rows.get("video"), rows["audio"])
+
+    def parts(self) -> dict[str, nn.Module]:
+        """What is trained, by the parts of a checkpoint."""
+        parts: dict[str, nn.Module] = {TRANSFORMER: self.transformer}
+        return parts if self.text_encoder is None else parts | {TEXT_ENCODER: self.text_encoder}
+
+    def encode_text(self, batch: Batch) -> Tensor:
+        """What a batch's rows say (B, tokens, text_dim), exact zeros past their ends."""
+        longest = max(1, int(batch.lengths.max()))
+        text = batch.text[:, :longest]
+        if self.text_encoder is not None:
+            text = self.text_encoder(text, batch.lengths)
+        return F.pad(text, (0, 0, 0, self.config.text.tokens - longest))
 
     def _levels(self, s: Tensor, first_given: Tensor) -> Tensor:
         """Weights (B, 1) of the video's squared velocity errors by noise level: where the head gives data, they count by what it gave."""

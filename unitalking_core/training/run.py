@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
-from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import checkpoint
-from ..codecs import AUDIO_CODECS, VIDEO_CODECS, NanoAudioCodec, NanoVideoCodec
-from ..conditions.text import LEARNED, build_text_encoder
-from ..config import AudioConfig, ConfigError, ModelConfig, VideoConfig
+from ..checkpoint import AUDIO_CODEC, TEXT_ENCODER, TRANSFORMER, VIDEO_CODEC
+from ..conditions.text import build_text_encoder
+from ..config import ConfigError, ModelConfig
 from ..generate import Pipeline
 from ..tasks import TASKS, Given
 from ..transformer import UniTalkingTransformer
-from .batches import covered
-from .codecs import Clips, fit_audio_codec, fit_video_codec, polish_video_decoder
 from .config import Stage, TrainingConfig
-from .corpus import in_training, read_clip_pixels, read_clip_sound, read_manifest, read_voice
-from .latents import Latents, LatentStore, encode_pictures, encode_sounds
+from .corpus import check_rate, read_manifest
+from .latents import Latents, LatentStore, encode_pictures, encode_prompts, encode_sounds
+from .learned import codec_folder, learn, learns_codecs, video_codec
 from .lora import merge_adapters, save_adapters
+from .public import public_parts, starting_point
 from .samples import held_out, write_samples
 from .shards import open_latents
 from .trainer import Trainer, uses_cpu
 
 logger = logging.getLogger(__name__)
-AUDIO_CODEC, VIDEO_CODEC = "audio_codec.safetensors", "video_codec.safetensors"
+ONLY = ("audio-codec", "video-codec", "video-decoder", "latents")
 
 
 def run(config: TrainingConfig, only: str | None = None, until: int | None = None) -> bool:
@@ -39,200 +39,112 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
 
     Raises ConfigError where the configuration does not fit what is there.
 
-    `only` one of "audio-codec" and "video-codec" stops after learning it; "video-decoder" goes on with the decoder of a run that has one.
+    `only` one of "audio-codec" and "video-codec" stops after learning it; "video-decoder" goes on with the decoder of a run that has one;
+    "latents" stops when the corpus is encoded.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    model = _model(config)
-    if model.text.encoder not in LEARNED:
-        raise ConfigError(f"training cannot encode text with '{model.text.encoder}' yet; `--dry-run` shows what the run would need")
+    start = starting_point(config)
+    model, parts = start.config, public_parts(config, start)
+    bundled = {part: state for part, state in start.parts.items() if part in parts or part in (VIDEO_CODEC, AUDIO_CODEC)}
     if config.latents:
-        parts = checkpoint.load(config.start).parts if config.start else {}
-        codecs = {part: parts[part] for part in (checkpoint.VIDEO_CODEC, checkpoint.AUDIO_CODEC) if part in parts}
-        ship_average = partial(_export, config, model, codecs)
-        return Trainer(config, model, lambda stage: open_latents(Path(config.latents)), ship_average).run(until)
+        if only:
+            raise ConfigError(f"this run's latents are ready ({config.latents}); there is nothing to learn or to encode")
+        if learns_codecs(model) and not config.start:
+            raise ConfigError(
+                f"{config.latents}: the codecs of '{config.model}' are learned; name a 'start' whose codecs made these latents"
+            )
+        return Trainer(config, model, lambda stage: open_latents(Path(config.latents)), partial(_export, config, model, bundled)).run(until)
     if only and config.codecs_from:
         raise ConfigError(f"this run takes its codecs from {config.codecs_from}; learn them there")
-    folder, corpus = _codec_folder(config), Path(config.corpus)
-    if only == "video-codec":
-        _video_codec(config)
-        return True
-    if only == "video-decoder":
-        codec, video = _video_codec(config)
-        polish_video_decoder(codec, video, _training_clips(config), config.codecs, config.seed, logger.info)
-        model = dataclasses.replace(_model(config), video=video)
-        checkpoint.save(folder / VIDEO_CODEC, model, {checkpoint.VIDEO_CODEC: codec.state_dict()})
-        return True
-    with PartialState(cpu=uses_cpu(config)).main_process_first():
-        audio_codec, audio = _audio_codec(config)
-    if only == "audio-codec":
-        return True
-    with PartialState(cpu=uses_cpu(config)).main_process_first():
-        video_codec, video = _video_codec(config)
-    # Both codecs come first: what they say of their latents (`VideoConfig.change`) is part of the model that is trained.
-    model = dataclasses.replace(model, audio=audio, video=video)
+    folder, corpus = codec_folder(config, model), Path(config.corpus)
+    if own := learns_codecs(model):
+        found = learn(config, start, only)
+        if found is None:
+            return True
+        (_, video), (audio_codec, audio) = found
+        # Both codecs come first: what they say of their latents (`VideoConfig.change`) is part of the model that is trained.
+        model = dataclasses.replace(model, video=video, audio=audio)
+        # The video codec is read anew whenever it is needed: its decoder may have been polished while the run went on.
+        parts |= {AUDIO_CODEC: lambda: audio_codec, VIDEO_CODEC: lambda: video_codec(config, model)[0]}
+    elif only in ONLY[:3]:
+        raise ConfigError(f"the codecs of '{model.name}' are public models; there is nothing to learn")
+    elif not config.codecs_from:
+        check_rate(corpus, read_manifest(corpus), model.timeline)
 
     def open_store(stage: Stage) -> Latents:
-        if config.codecs_from:
-            return LatentStore(folder / "latents")
-        logger.info("encoded %d new recordings", encode_sounds(folder / "latents", corpus, audio_codec, audio))
-        if any(_has_video(name) for name in stage.tasks):
-            logger.info("encoded %d new clips", encode_pictures(folder / "latents", corpus, video_codec, video))
+        if not config.codecs_from:
+            _encode(folder / "latents", corpus, model, parts, video=any(_has_video(name) for name in stage.tasks))
         return LatentStore(folder / "latents")
 
     def export(average: Mapping[str, Tensor], steps: int) -> None:
-        drawn = _video_codec(config)[0]  # read anew: its decoder may have been polished while the run went on
-        codecs = {checkpoint.VIDEO_CODEC: drawn.state_dict(), checkpoint.AUDIO_CODEC: audio_codec.state_dict()}
-        _export(config, model, codecs, average, steps)
+        drawn = {part: parts[part]().state_dict() for part in (VIDEO_CODEC, AUDIO_CODEC)} if own else {}
+        _export(config, model, {**bundled, **drawn}, average, steps)
 
     def sample(average: Mapping[str, Tensor], stage: Stage, steps: int) -> None:
         task = max(stage.tasks, key=lambda name: stage.tasks[name])
         if stage.lora is not None:
             average = merge_adapters(average, stage.lora)
-        pipeline = averaged_pipeline(model, average, video_codec, audio_codec)
+        pipeline = averaged_pipeline(model, average, {part: load().cpu() for part, load in parts.items()})
         out = Path(config.run) / "samples" / str(steps)
         write_samples(pipeline, corpus, held_out(corpus, config.sample_clips, task), task, out)
         logger.info("samples of %s after %d steps: %s", task, steps, out)
 
+    if only == "latents":
+        with PartialState(cpu=uses_cpu(config)).main_process_first():
+            for stage in config.stages:
+                open_store(stage)
+        return True
     return Trainer(config, model, open_store, export, sample).run(until)
+
+
+def _encode(folder: Path, corpus: Path, model: ModelConfig, parts: Mapping[str, Callable[[], Any]], *, video: bool) -> None:
+    """Bring the latents up to what the corpus has become. `parts` load what encodes; there is no text encoder where it learns."""
+    logger.info("encoded %d new recordings", encode_sounds(folder, corpus, parts[AUDIO_CODEC], model.audio))
+    if video:
+        logger.info("encoded %d new clips", encode_pictures(folder, corpus, parts[VIDEO_CODEC], model.video))
+    if TEXT_ENCODER in parts:
+        logger.info("encoded %d new prompts", encode_prompts(folder, corpus, parts[TEXT_ENCODER], model.text))
 
 
 def _has_video(task: str) -> bool:
     return TASKS[task].video is not Given.ABSENT
 
 
-def _model(config: TrainingConfig) -> ModelConfig:
-    """What is trained: the model of the checkpoint that the run starts from, or else of the preset. Its codecs come with it.
-
-    Raises ConfigError when neither says how the run's latents are made.
-    """
-    if not config.start:
-        model = config.preset()
-        learned = VIDEO_CODECS.get(model.video.codec) is NanoVideoCodec and AUDIO_CODECS.get(model.audio.codec) is NanoAudioCodec
-        if learned and config.latents:
-            raise ConfigError(
-                f"{config.latents}: the codecs of '{config.model}' are learned; name a 'start' whose codecs made these latents"
-            )
-        if not learned and not config.latents:
-            raise ConfigError(
-                f"'{config.model}' has codecs that are not learned here ({model.video.codec}, {model.audio.codec}): set 'latents'"
-            )
-        return model
-    start = checkpoint.load(config.start)
-    for name, part in ((AUDIO_CODEC, checkpoint.AUDIO_CODEC), (VIDEO_CODEC, checkpoint.VIDEO_CODEC)):
-        path = Path(config.run) / name
-        if part in start.parts and not path.is_file():
-            checkpoint.save(path, start.config, {part: start.parts[part]})
-    return start.config
-
-
-def _export(config: TrainingConfig, model: ModelConfig, codecs: Mapping, average: Mapping[str, Tensor], steps: int) -> None:
+def _export(config: TrainingConfig, model: ModelConfig, bundled: Mapping, average: Mapping[str, Tensor], steps: int) -> None:
     """Ship what was learned: the whole model, or the adapters alone."""
     lora = config.stages[0].lora
     if lora is None:
-        ship(config.export, model, average, codecs)
+        ship(config.export, model, average, bundled)
     else:
         save_adapters(config.export, average, lora)
     logger.info("shipped %s after %d steps", config.export, steps)
 
 
-def _codec_folder(config: TrainingConfig) -> Path:
-    """Where the codecs and the latents are: in the run's own folder, or in that of another run, which is read only."""
-    if not config.codecs_from:
-        return Path(config.run)
-    folder = Path(config.codecs_from)
-    missing = [name for name in (AUDIO_CODEC, VIDEO_CODEC, "latents") if not (folder / name).exists()]
-    if missing:
-        raise ConfigError(f"codecs_from names {folder}, which has no {', no '.join(missing)}; train that run first")
-    return folder
-
-
-def _audio_codec(config: TrainingConfig) -> tuple[NanoAudioCodec, AudioConfig]:
-    """Read the run's audio codec; learn it first where there is none."""
-    path, model = _codec_folder(config) / AUDIO_CODEC, _model(config)
-    if path.is_file():
-        model, state = _read(path)
-        codec = NanoAudioCodec(model.audio)
-        checkpoint.load_into(codec, state, "audio codec")
-        return codec.eval(), model.audio
-    corpus = Path(config.corpus)
-    items = [item for item in read_manifest(corpus) if in_training(item.split)]
-    sounds = [read_clip_sound(corpus, item) for item in items] + [
-        read_voice(corpus, voice) for voice in sorted({i.voice_file for i in items})
-    ]
-    logger.info("audio codec: %d recordings", len(sounds))
-    codec, audio = fit_audio_codec(model.audio, sounds, config.codecs, config.seed, logger.info, _earlier_audio_codec(config, model.audio))
-    checkpoint.save(path, dataclasses.replace(model, audio=audio), {checkpoint.AUDIO_CODEC: codec.state_dict()})
-    return codec, audio
-
-
-def _earlier_audio_codec(config: TrainingConfig, audio: AudioConfig) -> tuple[AudioConfig, dict[str, Tensor]] | None:
-    """The sound's codec of the checkpoint that the run is warmed with, where it is of the same build."""
-    if not config.warm_start:
-        return None
-    file = checkpoint.load(config.warm_start)
-    earlier = file.config.audio
-    same = (earlier.codec, earlier.channels, dict(earlier.options)) == (audio.codec, audio.channels, dict(audio.options))
-    return (earlier, file.part(checkpoint.AUDIO_CODEC)) if same and checkpoint.AUDIO_CODEC in file.parts else None
-
-
-def _video_codec(config: TrainingConfig) -> tuple[NanoVideoCodec, VideoConfig]:
-    """Read the run's video codec; learn it first where there is none."""
-    path, model = _codec_folder(config) / VIDEO_CODEC, _model(config)
-    if path.is_file():
-        model, state = _read(path)
-        codec = NanoVideoCodec(model.video)
-        checkpoint.load_into(codec, state, "video codec")
-        return codec.eval(), model.video
-    codec, video = fit_video_codec(model.video, _training_clips(config), config.codecs, config.seed, logger.info)
-    checkpoint.save(path, dataclasses.replace(model, video=video), {checkpoint.VIDEO_CODEC: codec.state_dict()})
-    return codec, video
-
-
-def _training_clips(config: TrainingConfig) -> Clips:
-    """The first clips of the corpus that are not held out, cut to as many frames as the shortest has."""
-    corpus, clips, mouths = Path(config.corpus), [], []
-    for item in read_manifest(corpus):
-        if in_training(item.split) and (pixels := read_clip_pixels(corpus, item)) is not None:
-            clips.append(pixels)
-            mouths.append(covered(item.mouth_box, *pixels.shape[1:3]))
-        if len(clips) == config.codecs.video_clips:
-            break
-    logger.info("video codec: %d clips", len(clips))
-    shortest = min(len(clip) for clip in clips)
-    return Clips(torch.stack([clip[:shortest] for clip in clips]), torch.stack(mouths))
-
-
-def _read(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """A file with one codec: the configuration and the codec's weights."""
-    with safe_open(path, framework="pt") as file:
-        state = {checkpoint.split_key(key)[1]: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is no dictionary
-        return ModelConfig.from_metadata(file.metadata()), state
-
-
-def averaged_pipeline(
-    model: ModelConfig, average: Mapping[str, Tensor], video_codec: NanoVideoCodec, audio_codec: NanoAudioCodec
-) -> Pipeline:
-    """The model with its averaged weights, ready to generate on the CPU, where the codecs are."""
-    learned = _parts(average)
-    transformer = UniTalkingTransformer(model, device="meta")
-    text_encoder = build_text_encoder(model.text, model.transformer.text_dim)
-    for module, part in ((transformer, checkpoint.TRANSFORMER), (text_encoder, checkpoint.TEXT_ENCODER)):
-        checkpoint.load_into(module, {k: v.cpu() for k, v in learned[part].items()}, part)
+def averaged_pipeline(model: ModelConfig, average: Mapping[str, Tensor], parts: Mapping[str, nn.Module]) -> Pipeline:
+    """The model with its averaged weights, ready to generate on the CPU. `parts`: the codecs, and the text encoder if it does not learn."""
+    trained = _parts(average)
+    modules: dict[str, nn.Module] = {TRANSFORMER: UniTalkingTransformer(model, device="meta")}
+    if TEXT_ENCODER in trained:
+        modules[TEXT_ENCODER] = build_text_encoder(model.text, model.transformer.text_dim)
+    for part, module in modules.items():
+        checkpoint.load_into(module, {k: v.cpu() for k, v in trained[part].items()}, part)
         module.eval().requires_grad_(False)
-    return Pipeline(model, transformer, text_encoder, video_codec, audio_codec, torch.device("cpu"))
+    made: dict[str, Any] = {**parts, **modules}
+    return Pipeline(model, made[TRANSFORMER], made[TEXT_ENCODER], made[VIDEO_CODEC], made[AUDIO_CODEC], torch.device("cpu"))
 
 
 def _parts(average: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """The averaged weights by the parts of a checkpoint."""
-    return {
+    split = {
         part: {k.removeprefix(f"{part}."): v for k, v in average.items() if k.startswith(f"{part}.")}
-        for part in (checkpoint.TRANSFORMER, checkpoint.TEXT_ENCODER)
+        for part in (TRANSFORMER, TEXT_ENCODER)
     }
+    return {part: weights for part, weights in split.items() if weights}
 
 
-def ship(path: str, model: ModelConfig, average: Mapping[str, Tensor], codecs: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Write the averaged weights and the codecs as one checkpoint in half precision."""
-    split = {**_parts(average), **codecs}
+def ship(path: str, model: ModelConfig, average: Mapping[str, Tensor], bundled: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Write the averaged weights and the parts that come with them as one checkpoint in half precision."""
+    split = {**_parts(average), **bundled}
     half = {part: {k: v.half() if v.is_floating_point() else v for k, v in state.items()} for part, state in split.items()}
     checkpoint.save(path, model, half)

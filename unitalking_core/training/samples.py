@@ -22,7 +22,7 @@ from ..latents import from_model_space, to_model_space
 from ..media import write_clip
 from ..sampling import sample
 from ..tasks import TASKS, Given
-from .corpus import Item, in_training, read_clip_frames, read_clip_pixels, read_clip_sound, read_manifest, read_voice
+from .corpus import Item, in_training, read_clip_frames, read_clip_pixels, read_clip_sound, read_manifest, read_voice_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,9 +35,9 @@ def sample_item(
     """(frames, waveform) as generated, then (frames, waveform) of the truth through the codecs. A given prefix is half of the clip."""
     config = pipeline.config
     frames = None if TASKS[task].video is Given.ABSENT else read_clip_frames(corpus, item)
-    sound = read_clip_sound(corpus, item)
+    sound = read_clip_sound(corpus, item, config.audio.sample_rate)
     audio = to_model_space(pipeline.audio_codec.encode(sound), config.audio)
-    voice = to_model_space(pipeline.audio_codec.encode(read_voice(corpus, item.voice_file)), config.audio)
+    voice = to_model_space(pipeline.audio_codec.encode(read_voice_of(corpus, item, config.audio.sample_rate)), config.audio)
     video = None if frames is None else to_model_space(pipeline.video_codec.encode(frames), config.video)
     half = 1 if video is None else max(1, video.shape[2] // 2)
     made = sample(

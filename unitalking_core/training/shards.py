@@ -1,10 +1,11 @@
 """Latents of a large corpus as tar shards: few big files to copy or mount, every sample still within reach at once.
 
 `python -m unitalking_core.training.shards LATENTS OUT` rewrites a latent store so. A sample is a run of members with one key,
-`00000012.json` (id, split, text, speaker), `.audio.npy` (C, La), `.voice.npy` (C, Lr) and, with a picture, `.video.npy`
-(C, T, h, w), float16 in the model's space: the convention of the webdataset package, which reads these shards and writes ones that are
-read here. A tar file is not compressed, so an index of places (`shard-000000.index.jsonl`, made when it is missing or older than its shard)
-gives any sample directly: batches stay functions of the step, and resuming stays exact.
+`00000012.json` (id, split, text, speaker), `.audio.npy` (C, La), `.voice.npy` (C, Lr), with a picture `.video.npy` (C, T, h, w), and
+`.prompt.npy` (Lt, text_dim) where the text encoder does not learn, float16, latents in the model's space: the convention of the
+webdataset package, which reads these shards and writes ones that are read here. A tar file is not compressed, so an index of places
+(`shard-000000.index.jsonl`, made when it is missing or older than its shard) gives any sample directly: batches stay functions of the
+step, and resuming stays exact. The encoded empty prompt lies beside the shards, `empty_prompt.npy`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from .latents import Entry, Latents, LatentsError, LatentStore, Place
 logger = logging.getLogger(__name__)
 
 NAMES = ("id", "split", "text", "speaker")
-ARRAYS = ("audio", "voice", "video")
+ARRAYS = ("audio", "voice", "video", "prompt")
+EMPTY_PROMPT = "empty_prompt.npy"
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,12 @@ class ShardStore:
         if not self.shards:
             raise LatentsError(f"no shards (*.tar) in {folder}")
         self.entries: list[Entry] = [
-            ShardEntry(**{**line, **{name: _place(line[name]) for name in ARRAYS}}, shard=number)
+            ShardEntry(**{**line, **{name: _place(line.get(name)) for name in ARRAYS}}, shard=number)
             for number, shard in enumerate(self.shards)
             for line in _index(shard)
         ]
         self._data: dict[int, np.ndarray] = {}
+        self._empty_prompt = folder / EMPTY_PROMPT
 
     def video(self, entry: Entry) -> Tensor:
         """(C, T, h, w); the entry must have video."""
@@ -65,6 +68,15 @@ class ShardStore:
     def voice(self, entry: Entry) -> Tensor:
         """(C, Lr)."""
         return self._read(entry, entry.voice)
+
+    def prompt(self, entry: Entry | None) -> Tensor:
+        """(Lt, text_dim), None for the empty prompt; the entry must have an encoded one. Raises LatentsError without the empty one."""
+        if entry is not None:
+            assert entry.prompt is not None
+            return self._read(entry, entry.prompt)
+        if not self._empty_prompt.is_file():
+            raise LatentsError(f"{self._empty_prompt.parent} lacks {EMPTY_PROMPT}, the encoded empty prompt (Lt, text_dim)")
+        return torch.from_numpy(np.load(self._empty_prompt).astype(np.float32))
 
     def _read(self, entry: Entry, place: Place) -> Tensor:
         assert isinstance(entry, ShardEntry)
@@ -88,6 +100,8 @@ def write_shards(store: Latents, folder: Path, samples: int = 1000) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.glob("*.tar")):
         raise LatentsError(f"{folder} has shards already; name a new folder")
+    if any(entry.prompt is not None for entry in store.entries):
+        np.save(folder / EMPTY_PROMPT, store.prompt(None).half().numpy())
     starts = range(0, len(store.entries), samples)
     for number, start in enumerate(starts):
         path = folder / f"shard-{number:06d}.tar"

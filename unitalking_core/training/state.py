@@ -60,14 +60,14 @@ def load_state(path: Path, model: nn.Module, average: dict[str, Tensor]) -> None
 def load_start(path: str, learner: Learner) -> None:
     """Give the learner the weights of a checkpoint. Raises CheckpointError when they do not fit."""
     file = checkpoint.load(path)
-    for part, module in ((checkpoint.TRANSFORMER, learner.transformer), (checkpoint.TEXT_ENCODER, learner.text_encoder)):
+    for part, module in learner.parts().items():
         checkpoint.load_into(module, file.part(part), part.replace("_", " "), torch.float32)
 
 
 def load_warm_start(path: str, learner: Learner) -> str:
     """Give the learner what fits of a checkpoint, by name and shape; says what does not. Raises CheckpointError when the file is none."""
     file, left_out = checkpoint.load(path), []
-    for part, module in ((checkpoint.TRANSFORMER, learner.transformer), (checkpoint.TEXT_ENCODER, learner.text_encoder)):
+    for part, module in learner.parts().items():
         theirs = checkpoint.multiplied_out(file.part(part), part.replace("_", " "), torch.float32)
         own = dict(module.named_parameters())
         for name, parameter in own.items():

@@ -93,12 +93,11 @@ class Trainer:
             signal.signal(signal.SIGTERM, previous)
 
     def _run_stage(self, stage: Stage, position: dict[str, Any], resumed: bool, until: int | None) -> bool:
-        encoder = self.learner.text_encoder
         with self.accelerator.main_process_first():
             store = self.open_store(stage)
         batches = Batches(
             store, stage, self.config.seed, self.model_config.timeline, self.model_config.audio.max_voice_tokens,
-            encoder.batch, encoder.tokenize, position["clips"],
+            self.learner.text_encoder, position["clips"],
         )  # fmt: skip
         position["clips"] = batches.clips
         optimizers = build_optimizers(self.learner, stage)

@@ -19,6 +19,7 @@ from .ltx import ProbeLTX, ProbeLTXFile
 from .memory import ProbeMemory
 from .output import output
 from .partial import ProbePartialLoad
+from .umt5 import ProbeUMT5
 from .wan import ProbeWan
 
 
@@ -118,7 +119,7 @@ class Probes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             ProbeLatent, ProbeMedia, ProbeModel, ProbePasses, ProbeWan, ProbeMemory, ProbePartialLoad, ProbeAudioCodec, ProbeAudio,
-            ProbeHostModels, ProbeLTXFile, ProbeLTX,
+            ProbeHostModels, ProbeUMT5, ProbeLTXFile, ProbeLTX,
         ]  # fmt: skip
 
 

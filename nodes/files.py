@@ -13,7 +13,7 @@ import folder_paths
 from ..unitalking_core.checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC, CheckpointError
 from ..unitalking_core.config import ModelConfig
 
-CHECKPOINTS, AUDIO_CODECS = "unitalking", "audio_codecs"
+CHECKPOINTS, AUDIO_CODECS, SPEAKER_ENCODERS = "unitalking", "audio_codecs", "speaker_encoders"
 SHIPPED = Path(__file__).parent.parent / "models" / "nano"
 NANO = "unitalking-nano.safetensors"
 BUNDLED = "bundled"
@@ -63,7 +63,14 @@ MMAUDIO_16K = Place(
     "made by `unitalking convert-audio-codec` from v1-16.pth and best_netG.pt of huggingface.co/hkchengrex/MMAudio",
     "MMAudio's audio codec for 16 kHz (80 mel bands)",
 )
-PUBLISHED = {"umt5-xxl": UMT5, "wan2.2-vae": WAN22_VAE, "mmaudio-44k": MMAUDIO_44K, "mmaudio-16k": MMAUDIO_16K}
+LTX_AUDIO = Place(
+    "audio_codec",
+    AUDIO_CODECS,
+    "ltx-2.3-22b-dev_audio_vae.safetensors",
+    "in params/LTX2 of NAVA's release, see github.com/ernie-research/NAVA; it has a licence of its own, LTX-2 Community",
+    "LTX-2's audio VAE with its vocoder",
+)
+PUBLISHED = {"ltx-2.3-audio": LTX_AUDIO, "umt5-xxl": UMT5, "wan2.2-vae": WAN22_VAE, "mmaudio-44k": MMAUDIO_44K, "mmaudio-16k": MMAUDIO_16K}
 """The public models that a configuration may name."""
 FOLDERS = {TEXT_ENCODER: "text_encoders", VIDEO_CODEC: "vae", AUDIO_CODEC: AUDIO_CODECS}
 
@@ -73,8 +80,9 @@ def register_folders() -> None:
     own = Path(folder_paths.models_dir) / CHECKPOINTS
     for path in (own, SHIPPED, *folder_paths.get_folder_paths("diffusion_models")):
         folder_paths.add_model_folder_path(CHECKPOINTS, str(path))
-    folder_paths.add_model_folder_path(AUDIO_CODECS, str(Path(folder_paths.models_dir) / AUDIO_CODECS))
-    for folder, endings in ((CHECKPOINTS, {*ENDINGS, GGUF}), (AUDIO_CODECS, {*ENDINGS})):
+    for folder in (AUDIO_CODECS, SPEAKER_ENCODERS):
+        folder_paths.add_model_folder_path(folder, str(Path(folder_paths.models_dir) / folder))
+    for folder, endings in ((CHECKPOINTS, {*ENDINGS, GGUF}), (AUDIO_CODECS, {*ENDINGS}), (SPEAKER_ENCODERS, {*ENDINGS})):
         paths, _ = folder_paths.folder_names_and_paths[folder]
         folder_paths.folder_names_and_paths[folder] = (paths, endings)
 
@@ -103,6 +111,15 @@ def part_path(part: str, name: str) -> str:
     if not name.lower().endswith(ENDINGS):
         raise CheckpointError(f"{name} may be a pickle, which can run code when it is read; use a .safetensors file")
     return _path(FOLDERS[part], name, part.replace("_", " "))
+
+
+def speaker_encoder_names() -> list[str]:
+    return folder_paths.get_filename_list(SPEAKER_ENCODERS)
+
+
+def speaker_encoder_path(name: str) -> str:
+    """Raises CheckpointError that names the file and its folder."""
+    return _path(SPEAKER_ENCODERS, name, "speaker encoder")
 
 
 def _path(folder: str, name: str, what: str) -> str:

@@ -1,4 +1,5 @@
-"""GGUF weights in the host: they stay packed in memory, as the host's quantised tensors, and are unpacked where a layer is computed.
+"""Packed weights in the host, of GGUF files and in 8 bits with a scale for each row: they stay so in memory, as the host's quantised
+tensors, and are unpacked where a layer is computed.
 
 Linear layers come from the host's mixed-precision operations, which know how to move, offload and patch what is quantised. Two things
 differ: nothing can be packed again after a LoRA has changed it, so LoRAs act while a layer is computed; and packed weights are not saved.
@@ -19,8 +20,9 @@ from comfy_kitchen.tensor.base import BaseLayoutParams
 from torch import Tensor, nn
 
 from ..unitalking_core.checkpoint import ggml
+from ..unitalking_core.checkpoint.quantization import FP8_ROWS, SCALE, dequantized
 
-LAYOUT = "UniTalkingGGML"
+LAYOUT, ROWS_LAYOUT = "UniTalkingGGML", "UniTalkingRows"
 
 
 class GGMLLayout(QuantizedLayout):
@@ -49,11 +51,24 @@ class GGMLLayout(QuantizedLayout):
         return {"": qdata}
 
 
+class RowsLayout(GGMLLayout):
+    """Weights (out, in) in fp8, scales (out,): the host's own layout has one scale alone."""
+
+    @dataclass(frozen=True)
+    class Params(BaseLayoutParams):
+        pass
+
+    @classmethod
+    def dequantize(cls, qdata: Tensor, params: Params) -> Tensor:
+        return dequantized(qdata, params.scale).to(params.orig_dtype)
+
+
 register_layout_class(LAYOUT, GGMLLayout)
+register_layout_class(ROWS_LAYOUT, RowsLayout)
 
 
 def operations(layers: Mapping[str, Mapping[str, Any]], dtype: torch.dtype) -> type:
-    """The host's layers, computing in `dtype`; the linear ones named in `layers` ({"format": kind, "shape": [...]}) hold packed weights."""
+    """The host's layers, computing in `dtype`; those in `layers` ({"format": ...}, of ggml's kinds with "shape") are packed."""
     host = comfy.ops.mixed_precision_ops({}, dtype, full_precision_mm=True)
 
     class Linear(host.Linear):
@@ -63,18 +78,23 @@ def operations(layers: Mapping[str, Mapping[str, Any]], dtype: torch.dtype) -> t
                 super()._load_from_state_dict(state, prefix, metadata, strict, missing, *rest)
                 return
             self.quant_format = how["format"]
-            params = GGMLLayout.Params(torch.ones(()), dtype, tuple(how["shape"]), how["format"])
-            self.weight = nn.Parameter(QuantizedTensor(state.pop(f"{prefix}weight"), LAYOUT, params), requires_grad=False)
+            weight = state.pop(f"{prefix}weight")
+            if how["format"] == FP8_ROWS:
+                scale = state.pop(prefix.removesuffix(".") + SCALE)
+                packed = QuantizedTensor(weight, ROWS_LAYOUT, RowsLayout.Params(scale, dtype, tuple(weight.shape)))
+            else:
+                packed = QuantizedTensor(weight, LAYOUT, GGMLLayout.Params(torch.ones(()), dtype, tuple(how["shape"]), how["format"]))
+            self.weight = nn.Parameter(packed, requires_grad=False)
             nn.Module._load_from_state_dict(self, state, prefix, metadata, strict, missing, *rest)
             missing[:] = [key for key in missing if key != f"{prefix}weight"]
 
-    return type("GGUFOperations", (host,), {"Linear": Linear})
+    return type("PackedOperations", (host,), {"Linear": Linear})
 
 
 def is_packed(model: nn.Module, key: str) -> bool:
     """Whether the model's weight of this name is packed."""
     weight = comfy.utils.get_attr(model, key)
-    return isinstance(weight, QuantizedTensor) and weight._layout_cls == LAYOUT
+    return isinstance(weight, QuantizedTensor) and weight._layout_cls in (LAYOUT, ROWS_LAYOUT)
 
 
 class PackedPatcher(comfy.model_patcher.ModelPatcher):
@@ -89,4 +109,7 @@ class PackedPatcher(comfy.model_patcher.ModelPatcher):
         return comfy.utils.get_attr(self.model, key)
 
     def model_state_dict_for_saving(self, *args: Any, **kwargs: Any) -> dict:
-        raise ValueError("a model from a GGUF file cannot be saved: load the .safetensors checkpoint it was made from, and save that")
+        raise ValueError(
+            "a model from a GGUF file cannot be saved, nor one in fp8 with a scale for each row: load the 16-bit .safetensors checkpoint "
+            "it was made from, and save that"
+        )

@@ -40,17 +40,23 @@ class UniTalkingGuider(comfy.samplers.CFGGuider):
     """
 
     def set_guidance(self, positive: Conditioning, negative: Conditioning, guidance: Guidance) -> None:
-        """A voice on the positive conditioning alone is put on the negative one too: text guidance must not lead towards the voice."""
-        voice = voice_of(positive)
-        if voice is not None and voice_of(negative) is None:
+        """A voice on the positive conditioning alone is put on the negative one too: text guidance must not lead towards the voice.
+
+        Not where the model was made for a voice in the full pass alone.
+        """
+        voice, alone = voice_of(positive), without_voice(positive)
+        if guidance.lone_voice:
+            negative = without_voice(negative)
+        elif voice is not None and voice_of(negative) is None:
             negative = with_voice(negative, voice)
         self.guidance = guidance if voice is not None else guidance.without_voice()
-        self.inner_set_conds({"positive": positive, "negative": negative, "no_voice": without_voice(positive), "apart": positive})
+        apart = alone if guidance.lone_voice else positive
+        self.inner_set_conds({"positive": positive, "negative": negative, "no_voice": alone, "apart": apart})
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: dict | None = None, seed: int | None = None) -> Tensor:
         options = model_options or {}
         scale = self.guidance.text_video
-        if self.guidance == Guidance(scale, scale):
+        if self.guidance == Guidance(scale, scale, lone_voice=self.guidance.lone_voice):
             conds = self.conds["negative"], self.conds["positive"]
             return comfy.samplers.sampling_function(self.inner_model, x, timestep, *conds, scale, options, seed)
         passes = list(self.guidance.passes)

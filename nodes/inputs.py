@@ -7,7 +7,8 @@ from comfy_api.latest import io
 from ..unitalking_core.conditions.script import languages
 
 Voice = io.Custom("UNITALKING_VOICE")
-"""{"latent": (1, C, L) as the audio VAE made it, "waveform": (1, N), "sample_rate", "codec": CodecId, "name", "licence"}"""
+"""{"latent": (1, C, L) as the audio VAE made it, or speaker vectors (1, S, N), "waveform": (1, N), "sample_rate", "codec": CodecId, what
+made it, "name", "licence"}"""
 AUTO = "auto"
 LAID_OUT = "; its configuration says how clips are laid out"
 

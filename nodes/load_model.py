@@ -9,9 +9,12 @@ from comfy_api.latest import io
 
 from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC
+from ..unitalking_core.config import ModelConfig
 from .files import BUNDLED, CHECKPOINTS, FOLDERS, NANO, checkpoint_names, checkpoint_path, choices
 from .loading import WEIGHT_DTYPES, patcher_of, read, with_bundled_parts
 from .parts import load_audio_vae, load_text_encoder, load_video_vae, require_right_choices
+from .report import say
+from .sampler import own_settings
 
 
 def _part(name: str, part: str, tooltip: str) -> io.Combo.Input:
@@ -27,7 +30,7 @@ class LoadUniTalkingModel(io.ComfyNode):
             node_id="LoadUniTalkingModel",
             display_name="Load UniTalking Model",
             category="UniTalking",
-            description="Loads a UniTalking checkpoint: the joint audio-video model with its text encoder and both codecs. "
+            description="Loads a UniTalking checkpoint or NAVA's: the joint audio-video model with its text encoder and both codecs. "
             "The nano model ships with the pack; put others into models/unitalking or models/diffusion_models.",
             search_aliases=["talking head", "lip sync", "audio video model", "unitalking checkpoint"],
             inputs=[
@@ -35,8 +38,8 @@ class LoadUniTalkingModel(io.ComfyNode):
                     "checkpoint",
                     options=names,
                     default=NANO if NANO in names else next(iter(names), None),
-                    tooltip="A UniTalking checkpoint (.safetensors, .gguf) in models/unitalking or models/diffusion_models, or nano, "
-                    "which ships with the pack.",
+                    tooltip="A UniTalking checkpoint (.safetensors, .gguf) or NAVA, in models/unitalking or models/diffusion_models, "
+                    "or nano, which ships with the pack.",
                 ),
                 io.Combo.Input(
                     "weight_dtype",
@@ -48,7 +51,7 @@ class LoadUniTalkingModel(io.ComfyNode):
                 ),
                 _part("text_encoder", TEXT_ENCODER, "For full-size models: UMT5-XXL, in models/text_encoders."),
                 _part("vae", VIDEO_CODEC, "For full-size models: the VAE of Wan2.2 5B, in models/vae."),
-                _part("audio_codec", AUDIO_CODEC, "For full-size models: MMAudio's codec, in models/audio_codecs."),
+                _part("audio_codec", AUDIO_CODEC, "For full-size models: MMAudio's codec, for NAVA LTX-2.3's, in models/audio_codecs."),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL"),
@@ -56,6 +59,7 @@ class LoadUniTalkingModel(io.ComfyNode):
                 io.Vae.Output(display_name="VAE"),
                 io.Vae.Output(display_name="audio VAE"),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -75,7 +79,14 @@ class LoadUniTalkingModel(io.ComfyNode):
         require_right_choices(loaded, _chosen(text_encoder, vae, audio_codec), checkpoint)
         model = patcher_of(loaded, WEIGHT_DTYPES[weight_dtype])
         clip = load_text_encoder(loaded, text_encoder)
-        return io.NodeOutput(model, clip, load_video_vae(loaded, vae), load_audio_vae(loaded, audio_codec))
+        parts = load_video_vae(loaded, vae), load_audio_vae(loaded, audio_codec)
+        return io.NodeOutput(model, clip, *parts, ui=say(cls, _settings(loaded.config)))
+
+
+def _settings(config: ModelConfig) -> str:
+    """What the model was trained for, as Joint Flow Sampler's inputs."""
+    told = ", ".join(f"{name} {value:g}" for name, value in own_settings(config).items())
+    return f"{config.name}: {config.sampling.seconds:.1f} s, {config.video.width}x{config.video.height}, {told}"
 
 
 def _chosen(text_encoder: str, vae: str, audio_codec: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import Checkpoint, CheckpointError
 from ..unitalking_core.checkpoint import gguf as gguf_files
-from ..unitalking_core.checkpoint.quantization import DESCRIPTION, READABLE, is_description, present_spelling
+from ..unitalking_core.checkpoint.quantization import DESCRIPTION, FP8_ROWS, READABLE, is_description, present_spelling
 from ..unitalking_core.transformer import UniTalkingTransformer
 from .files import CHECKPOINTS, GGUF, PUBLISHED, checkpoint_names, checkpoint_path, named_parts
 from .gguf import PackedPatcher, operations
@@ -84,7 +84,7 @@ def patcher_of(checkpoint: Checkpoint, model_options: dict[str, Any] | None = No
     load_device = options.get("load_device", management.get_torch_device())
     offload_device = options.get("offload_device", management.unet_offload_device())
     config = UniTalkingSupported(checkpoint.config)
-    packed = checkpoint.path.suffix.lower() == GGUF
+    packed = checkpoint.path.suffix.lower() == GGUF or any(how.get("format") == FP8_ROWS for how in checkpoint.quantization.values())
     state = _host_state(checkpoint, packed)
     _choose_types(config, checkpoint, state, options, load_device)
     if packed:
@@ -143,8 +143,10 @@ def _host_state(checkpoint: Checkpoint, packed: bool) -> dict[str, Tensor]:
     if packed:
         return checkpoint.part(checkpoints.TRANSFORMER)
     state = described(checkpoint, checkpoints.TRANSFORMER)
-    for key, tensor in comfy.utils.load_torch_file(str(checkpoint.path)).items():
-        part, name = checkpoints.split_key(present_spelling(key))
+    file = comfy.utils.load_torch_file(str(checkpoint.path))
+    names = checkpoints.our_names(file)
+    for key, tensor in file.items():
+        part, name = checkpoints.split_key(present_spelling(names[key]))
         if part == checkpoints.TRANSFORMER and name != checkpoints.CONFIG_TENSOR and not is_description(key):
             state[name] = tensor
     return state

@@ -62,7 +62,8 @@ def _rest() -> list[io.Input]:
 
 def _talk(model: Any, clip: Any, audio_vae: Any, negative: list, context: float, language: str, pace: float, sampling: dict) -> Talk:
     require_audio_vae(audio_vae)
-    return Talk(model, clip, audio_vae, negative, Sampling(**sampling), context, inputs.known(language), pace)
+    how = Sampling.of(model_config(model), sampling)
+    return Talk(model, clip, audio_vae, negative, how, context, inputs.known(language), pace)
 
 
 def _parts(run: Talk, lines: list[Line], parts: int) -> list[Line]:

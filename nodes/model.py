@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,15 +18,17 @@ from comfy.nested_tensor import NestedTensor
 from torch import Tensor
 
 from ..unitalking_core.checkpoint import CONFIG_TENSOR, config_tensor
+from ..unitalking_core.conditions.speakers import place_voices, require_kind
 from ..unitalking_core.conditions.voice import fit_voice_tokens
 from ..unitalking_core.config import ModelConfig
 from ..unitalking_core.latents import from_model_space, to_model_space
 from ..unitalking_core.tasks import visibility_of
 from .run import RUN, Run, by_kind, stream_sizes
+from .text import PLACES
 from .transformer import RUN_OPTION, HostTransformer
 
 VOICE = "unitalking_voice"
-"""Key of the conditioning entry that holds a voice's latent, (1, C, L), as the audio VAE made it."""
+"""Key of the conditioning entry that holds a voice: its latent (1, C, L), as the audio VAE made it, or speaker vectors (1, S, N)."""
 
 
 class UniTalkingModel(comfy.model_base.BaseModel):
@@ -67,8 +70,12 @@ class UniTalkingModel(comfy.model_base.BaseModel):
         out = super().extra_conds(**kwargs)
         text = kwargs.get("cross_attn")
         if text is not None:
-            out["c_crossattn"] = comfy.conds.CONDRegular(text.to(kwargs["device"]))
-        out.update(self._voice_conds(kwargs.get(VOICE), kwargs["device"]))
+            text = text.to(kwargs["device"])
+            out["c_crossattn"] = comfy.conds.CONDRegular(text)
+        if self.unitalking.transformer.speakers:
+            out.update({} if text is None else self._speaker_conds(kwargs.get(VOICE), kwargs.get(PLACES) or (), text))
+        else:
+            out.update(self._voice_conds(kwargs.get(VOICE), kwargs["device"]))
         shapes = kwargs.get("latent_shapes")
         if shapes is not None and len(shapes) > 1:
             out["latent_shapes"] = comfy.conds.CONDConstant(shapes)
@@ -78,11 +85,22 @@ class UniTalkingModel(comfy.model_base.BaseModel):
 
     def _voice_conds(self, voice: Tensor | None, device: torch.device) -> dict[str, Any]:
         audio = self.unitalking.audio
+        if voice is not None:
+            require_kind(voice, self.unitalking)
         if voice is None:
             latent, gate = torch.zeros(1, audio.channels, audio.max_voice_tokens), torch.zeros(1)
         else:
             latent, gate = fit_voice_tokens(to_model_space(voice, audio), audio.max_voice_tokens), torch.ones(1)
         return {"voice": comfy.conds.CONDRegular(latent.to(device)), "voice_gate": comfy.conds.CONDRegular(gate.to(device))}
+
+    def _speaker_conds(self, voices: Tensor | None, places: Sequence[int], text: Tensor) -> dict[str, Any]:
+        rows, width = text.shape[1], self.unitalking.transformer.speaker_dim
+        if voices is None:
+            voice, gate = torch.zeros(1, width, rows), torch.zeros(1, rows)
+        else:
+            require_kind(voices, self.unitalking)
+            voice, gate = place_voices(voices, places, rows)
+        return {"voice": comfy.conds.CONDRegular(voice.to(text.device)), "voice_gate": comfy.conds.CONDRegular(gate.to(text.device))}
 
     def _mask_conds(self, mask: Tensor, shapes: Any) -> dict[str, Any]:
         video, audio = by_kind(comfy.utils.unpack_latents(mask, shapes))
@@ -146,7 +164,8 @@ class UniTalkingModel(comfy.model_base.BaseModel):
         rotation = tokens * c.dim * size + wider * c.dim * (3 * size + 3 * 4)
         feed_forward = 2 * tokens * c.dim * size + wider * (c.dim + 2 * c.ffn_dim) * size
         conditions = self.unitalking.text.tokens + self.unitalking.audio.max_voice_tokens
-        kept = 0 if run is not None and run.prepared else 2 * c.layers * 2 * conditions * c.dim * size
+        shared = sum(last - first + 1 for first, last, modules in c.sharing if "cross_attn" in modules)
+        kept = 0 if run is not None and run.prepared else (2 * c.layers - shared) * 2 * conditions * c.dim * size
         cast = c.dim * c.ffn_dim * size if self.manual_cast_dtype is not None else 0
         return float(rows * (max(attention, rotation, feed_forward) + kept) + cast)
 

@@ -11,11 +11,13 @@ from nodes import CLIPLoader, VAELoader
 
 from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC, Checkpoint, CheckpointError
+from ..unitalking_core.checkpoint.detection import LTX_AUDIO
 from .audio_codec import bundled_audio_codec, load_audio_codec
 from .codecs import AudioVAE, bundled_audio_vae, bundled_video_vae
 from .files import BUNDLED, CHECKPOINTS, PUBLISHED, folder_of, named_parts, part_path
 from .loading import described
-from .text import bundled_text_encoder
+from .ltx_audio import load_ltx_audio
+from .text import bundled_text_encoder, with_places
 
 
 def require_right_choices(checkpoint: Checkpoint, chosen: Mapping[str, str], name: str) -> None:
@@ -51,9 +53,10 @@ def load_text_encoder(checkpoint: Checkpoint, choice: str) -> comfy.sd.CLIP:
         return bundled_text_encoder(checkpoint)
     if choice == BUNDLED:
         state = checkpoint.part(TEXT_ENCODER) | described(checkpoint, TEXT_ENCODER)
-        return comfy.sd.load_text_encoder_state_dicts([state], clip_type=comfy.sd.CLIPType.WAN)
-    [clip] = CLIPLoader().load_clip(choice, type="wan")
-    return clip
+        clip = comfy.sd.load_text_encoder_state_dicts([state], clip_type=comfy.sd.CLIPType.WAN)
+    else:
+        [clip] = CLIPLoader().load_clip(choice, type="wan")
+    return with_places(clip) if checkpoint.config.transformer.speakers else clip
 
 
 def load_video_vae(checkpoint: Checkpoint, choice: str) -> Any:
@@ -69,8 +72,9 @@ def load_video_vae(checkpoint: Checkpoint, choice: str) -> Any:
 
 
 def load_audio_vae(checkpoint: Checkpoint, choice: str) -> AudioVAE:
-    """A file that `unitalking convert-audio-codec` wrote, or the checkpoint's own. Raises CheckpointError."""
+    """A file that `unitalking convert-audio-codec` wrote, LTX-2.3's audio VAE, or the checkpoint's own. Raises CheckpointError."""
     if choice == BUNDLED:
         public = checkpoint.config.audio.codec in PUBLISHED
         return bundled_audio_codec(checkpoint) if public else bundled_audio_vae(checkpoint)
-    return load_audio_codec(part_path(AUDIO_CODEC, choice), checkpoint.config)
+    load = load_ltx_audio if checkpoint.config.audio.codec == LTX_AUDIO else load_audio_codec
+    return load(part_path(AUDIO_CODEC, choice), checkpoint.config)

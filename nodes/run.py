@@ -16,7 +16,7 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ..unitalking_core.transformer import PreparedConditions
+from ..unitalking_core.prepared import PreparedConditions
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.model_management
@@ -13,15 +13,20 @@ import comfy.utils
 import latent_preview
 from comfy_api.latest import io
 
+from ..unitalking_core.config import ModelConfig
 from ..unitalking_core.flow import Guidance
 from . import inputs
 from .guider import UniTalkingGuider, with_voice
 from .latents import clip_streams, model_config, require_finite, require_finite_step
 from .reference_voice import require_voice
 
+OWN = -1.0
+"""A scale that leaves it to the checkpoint: what it was made for. Of the steps, 0 does."""
 
-def _scale(name: str, default: float, tooltip: str, *, low: float = 0.0, advanced: bool = False) -> io.Float.Input:
-    return io.Float.Input(name, default=default, min=low, max=30.0, step=0.1, round=0.01, tooltip=tooltip, advanced=advanced)
+
+def _scale(name: str, tooltip: str, *, advanced: bool = False) -> io.Float.Input:
+    tooltip += " -1 takes the checkpoint's own."
+    return io.Float.Input(name, default=OWN, min=OWN, max=30.0, step=0.1, round=0.01, tooltip=tooltip, advanced=advanced)
 
 
 def sampling_inputs() -> list[io.Input]:
@@ -35,21 +40,39 @@ def sampling_inputs() -> list[io.Input]:
             control_after_generate=True,
             tooltip="The random start of both streams.",
         ),
-        io.Int.Input("steps", default=20, min=1, max=1000, tooltip="More steps follow the flow more closely and take longer."),
+        io.Int.Input(
+            "steps",
+            default=0,
+            min=0,
+            max=1000,
+            tooltip="More steps follow the flow more closely and take longer. 0 takes the checkpoint's own.",
+        ),
         _scale(
             "video_text_scale",
-            3.0,
             "How strongly the picture follows the text; 1 is off. With both text scales at 1 a step is twice as fast.",
         ),
-        _scale("audio_text_scale", 3.0, "How strongly the sound follows the text: clearer words; 1 is off."),
-        _scale("voice_scale", 1.0, "How strongly the sound follows the reference voice; 1 is off and runs no extra pass."),
-        _scale("video_sync_scale", 0.0, "Leads the picture towards what the sound says; 0 is off.", advanced=True),
-        _scale("audio_sync_scale", 0.0, "Leads the sound towards what the picture shows; 0 is off.", advanced=True),
+        _scale("audio_text_scale", "How strongly the sound follows the text: clearer words; 1 is off."),
+        _scale("voice_scale", "How strongly the sound follows the reference voice; 1 is off and runs no extra pass."),
+        _scale("video_sync_scale", "Leads the picture towards what the sound says; 0 is off.", advanced=True),
+        _scale("audio_sync_scale", "Leads the sound towards what the picture shows; 0 is off.", advanced=True),
         io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, default="euler", tooltip="Any core sampler."),
         io.Combo.Input(
             "scheduler", options=comfy.samplers.KSampler.SCHEDULERS, default="simple", tooltip="How the noise levels are spaced."
         ),
     ]
+
+
+def own_settings(config: ModelConfig) -> dict[str, Any]:
+    """What the model was made for, by the inputs' names."""
+    s = config.sampling
+    return {
+        "steps": s.steps,
+        "video_text_scale": s.text_scale,
+        "audio_text_scale": s.text_scale if s.audio_text_scale is None else s.audio_text_scale,
+        "voice_scale": s.voice_scale,
+        "video_sync_scale": s.video_sync_scale,
+        "audio_sync_scale": s.audio_sync_scale,
+    }
 
 
 @dataclass(frozen=True)
@@ -65,6 +88,12 @@ class Sampling:
     audio_sync_scale: float
     sampler_name: str
     scheduler: str
+
+    @classmethod
+    def of(cls, config: ModelConfig, inputs: dict[str, Any]) -> Sampling:
+        """The inputs' values, and the model's own where they say so."""
+        own = {name: value for name, value in own_settings(config).items() if inputs[name] < (1 if name == "steps" else 0)}
+        return cls(**{**inputs, **own})
 
     @property
     def guidance(self) -> Guidance:
@@ -95,7 +124,7 @@ class JointFlowSampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, positive: list, negative: list, latent: dict, voice: dict | None = None, **sampling: Any) -> io.NodeOutput:
-        how = Sampling(**sampling)
+        how = Sampling.of(model_config(model), sampling)
         return io.NodeOutput(sample_clip(model, positive, negative, latent, voice, how, latent_preview.prepare_callback(model, how.steps)))
 
 
@@ -107,14 +136,15 @@ def sample_clip(
     Raises ValueError for inputs of another kind, an empty prompt, or a result that is not finite.
     """
     config = model_config(model)
-    clip_streams(latent)
+    alone = any(stream is None for stream in clip_streams(latent))
     if not any(text.any() for text, _ in positive):
         raise ValueError("the positive prompt is empty: write what is said, such as <S>hello there<E> a woman with glasses")
     if voice is not None:
         require_voice(voice, config)
         positive, negative = with_voice(positive, voice["latent"]), with_voice(negative, voice["latent"])
     guider = UniTalkingGuider(model)
-    guider.set_guidance(positive, negative, how.guidance)
+    guidance = replace(how.guidance, lone_voice=config.sampling.lone_voice)
+    guider.set_guidance(positive, negative, guidance.without_sync() if alone else guidance)
     sigmas = comfy.samplers.KSampler(model, how.steps, model.load_device, how.sampler_name, how.scheduler).sigmas
 
     def after_step(step: int, x0: Any, x: Any, total: int) -> None:

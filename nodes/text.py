@@ -1,4 +1,4 @@
-"""The bundled text encoder as a CLIP object of the host, so that core's CLIPTextEncode works with it."""
+"""The bundled text encoder as a CLIP object of the host, so that core's CLIPTextEncode works with it; and UMT5 with places for voices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import Checkpoint
-from ..unitalking_core.conditions.text import NanoTextEncoder, build_text_encoder
+from ..unitalking_core.conditions.speakers import marked, marker_id
+from ..unitalking_core.conditions.text import START_ID, NanoTextEncoder, build_text_encoder
+
+PLACES = "unitalking_places"
+"""Key of the conditioning entry that lists the rows of the text where a span `<S>...<E>` begins: there a speaker's voice is put."""
+UMT5 = "umt5xxl"
+"""The host's name of the tokenizer and the tokens."""
 
 
 class Tokenizer:
@@ -44,11 +50,12 @@ class TextModel(nn.Module):
     def set_clip_options(self, options: dict[str, Any]) -> None:
         self._device = options.get("execution_device", self._device)
 
-    def encode_token_weights(self, tokens: dict[str, list[list[tuple[int, float]]]]) -> tuple[Tensor, None]:
+    def encode_token_weights(self, tokens: dict[str, list[list[tuple[int, float]]]]) -> tuple[Tensor, None, dict[str, Any]]:
         ids = [[token for token, _ in row] for row in tokens["nano"]]
         device = self._device or next(self.encoder.parameters()).device
         encoded = self.encoder(*(x.to(device) for x in self.encoder.batch(ids)))
-        return encoded.to(comfy.model_management.intermediate_device()), None
+        places = [i for i, token in enumerate(ids[0]) if token == START_ID]
+        return encoded.to(comfy.model_management.intermediate_device()), None, {PLACES: places}
 
 
 def bundled_text_encoder(checkpoint: Checkpoint) -> comfy.sd.CLIP:
@@ -72,4 +79,42 @@ def bundled_text_encoder(checkpoint: Checkpoint) -> comfy.sd.CLIP:
     clip.patcher.set_model_compute_dtype(torch.float32)
     clip.patcher.hook_mode = comfy.hooks.EnumHookMode.MinVram
     clip.patcher.is_clip = True
+    return clip
+
+
+class MarkedPieces:
+    """The host's SentencePiece tokenizer with a marker behind each `<S>`."""
+
+    def __init__(self, pieces: Any) -> None:
+        self._pieces = pieces
+        self.marker = marker_id(self._plain)
+
+    def __call__(self, text: str) -> dict[str, list[int]]:
+        ended = self._pieces("")["input_ids"]
+        return {"input_ids": [*marked(text, self._plain), *ended]}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pieces, name)
+
+    def _plain(self, text: str) -> list[int]:
+        ended = len(self._pieces("")["input_ids"])
+        ids = self._pieces(text)["input_ids"]
+        return ids[: len(ids) - ended]
+
+
+def with_places(clip: comfy.sd.CLIP) -> comfy.sd.CLIP:
+    """The host's UMT5 with a marker behind each `<S>`, whose rows the conditioning names (PLACES).
+
+    Tokenizer and model are changed where a copy of the CLIP finds them too: nodes such as LoRA loaders make copies.
+    """
+    tokenizer, model = getattr(clip.tokenizer, UMT5), clip.cond_stage_model
+    tokenizer.tokenizer = pieces = MarkedPieces(tokenizer.tokenizer)
+    encode = model.encode_token_weights
+
+    def encode_with_places(tokens: dict[str, list[list[tuple[int, float]]]]) -> tuple[Any, ...]:
+        cond, pooled, *extra = encode(tokens)
+        places = [i for i, (token, *_) in enumerate(tokens[UMT5][0]) if token == pieces.marker]
+        return cond, pooled, {**(extra[0] if extra else {}), PLACES: places}
+
+    model.encode_token_weights = encode_with_places
     return clip

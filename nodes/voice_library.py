@@ -13,7 +13,7 @@ from ..unitalking_core.checkpoint import stamp
 from ..unitalking_core.conditions.voice_file import SavedVoice, VoiceFileError, codec_id, load_voice, save_voice
 from . import inputs
 from .codecs import require_audio_vae
-from .reference_voice import heard
+from .reference_voice import heard, require_voice
 from .report import say
 
 FOLDER = "unitalking_voices"
@@ -100,14 +100,16 @@ class UniTalkingLoadVoice(io.ComfyNode):
 
     @classmethod
     def execute(cls, voice_file: str, audio_vae: Any) -> io.NodeOutput:
-        require_audio_vae(audio_vae)
+        config = require_audio_vae(audio_vae).unitalking
         path = folder_paths.get_full_path(FOLDER, voice_file)
         if voice_file == NONE_YET:
             raise VoiceFileError("no voice is saved yet: keep one with UniTalking Save Voice, then press R")
         if path is None:
             raise VoiceFileError(f"the voice '{voice_file}' is not there any more; press R to refresh the list")
-        saved = load_voice(path, codec_id(audio_vae.unitalking.audio, audio_vae.first_stage_model))
+        codec = None if config.transformer.speakers else codec_id(config.audio, audio_vae.first_stage_model)
+        saved = load_voice(path, codec)
         kept = {"waveform": saved.preview, "sample_rate": saved.sample_rate}
         out = {"latent": saved.latent, **kept, "name": saved.name, "licence": saved.licence, "codec": saved.codec}
+        require_voice(out, config)
         report = f"{saved.name}: {saved.preview.shape[-1] / saved.sample_rate:.1f} s\n{saved.licence or 'no note about its licence'}"
         return io.NodeOutput(out, ui=say(cls, report, **heard(kept)))

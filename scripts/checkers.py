@@ -60,8 +60,9 @@ def workflows() -> list[str]:
         nodes = Path(folder) / "object_info.json"
         with ComfyServer(host.prepare(), ["--cpu", "--disable-api-nodes"]) as server:
             known = server.client.object_info()
-        for path in (host.ROOT / "workflows" / "api").glob(f"{templates.FULL_SIZE}*.json"):
-            have_its_files(known, json.loads(path.read_text(encoding="utf-8")))
+        for path in (host.ROOT / "workflows" / "api").glob("*.json"):
+            if path.name.startswith((templates.FULL_SIZE, templates.NAVA)):
+                have_its_files(known, json.loads(path.read_text(encoding="utf-8")))
         nodes.write_text(json.dumps(known), encoding="utf-8")
         for path in sorted((host.ROOT / "workflows").rglob("*.json")):
             options = ["--json", "--skip-prompt", "--where", "local", "workflow", "validate"]
@@ -74,7 +75,7 @@ def workflows() -> list[str]:
 
 
 def have_its_files(known: dict[str, Any], prompt: dict[str, Any]) -> None:
-    """Let the description of all nodes be that of a machine on which the model files lie that a full-size template chooses."""
+    """Let the description of all nodes be that of a machine on which the model files lie that a template chooses."""
     for node in (node for node in prompt.values() if node["class_type"] == LOADER):
         for group in known[LOADER]["input"].values():
             for name, spec in group.items():

@@ -20,13 +20,13 @@ CORE = "comfy-core"
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "unitalking/workflows")
 OWN = re.compile(r"UniTalking|EncodeReferenceVoice|EncodePortrait|JointFlowSampler|DecodeAV|SaveTalkingVideo")
 SPEAKERS = ("EncodePortrait", "UniTalkingPrompt", "UniTalkingEmptyClip", "UniTalkingEmptySpeech", "UniTalkingSaveVoice")
-SPEAKERS += ("UniTalkingGiveSpeech", "UniTalkingGiveVideo", "UniTalkingContinueClip", "UniTalkingAttentionMaps")
+SPEAKERS += ("UniTalkingGiveSpeech", "UniTalkingGiveVideo", "UniTalkingContinueClip", "UniTalkingAttentionMaps", "LoadUniTalkingModel")
 TELLERS = ("EncodeReferenceVoice", "UniTalkingLoadVoice", "UniTalkingLongClip", "UniTalkingDialogue")
 SAYS = {**dict.fromkeys(SPEAKERS, 60), **dict.fromkeys(TELLERS, 120)}
 """How much taller a node grows when it has run: by its words, and by its own player."""
 TOP, GAP, HEAD = 80, 60, 30
-FULL_SIZE = "unitalking_full_size_"
-"""How the names of templates begin that need files which nobody ships."""
+FULL_SIZE, NAVA = "unitalking_full_size_", "unitalking_nava_"
+"""How the names of templates begin that need large files: a model of one's own, and a public one."""
 FRONT_END_ONLY = ("MarkdownNote", "Note", "Reroute")
 
 

@@ -1,7 +1,8 @@
 """`python -m scripts.thumbnails [template ...]`: runs every template in a real server and makes its thumbnail from what came out.
 
 A clip's thumbnail is the frame in which the mouth is widest open, its sound's waveform under it; that of sound alone is the waveform. A
-template that needs a microphone gets the example voice in its place. Full-size templates, whose model nobody has published, show the icon.
+template that needs a microphone gets the example voice in its place. Full-size templates, whose model nobody has published, show the icon;
+those of large public models their portrait and voice.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .comfy_server import ComfyServer
 from .console import Problem, say
 
 WORKFLOWS = host.ROOT / "workflows"
+EXAMPLES = host.ROOT / "models" / "nano" / "examples"
 EXAMPLE_VOICE = "unitalking_voice_woman.wav"
 SIDE, BAND, BARS = 512, 96, 64
 INK, GROUND, WAVE = (255, 255, 255), (91, 63, 214), (229, 84, 122)
@@ -32,16 +34,23 @@ def prompt_of(name: str) -> Prompt:
     return prompt
 
 
-def draw(file: bytes, shown: dict[str, Any] | None) -> Any:
-    """A thumbnail (a Pillow image) of a saved clip or sound; `shown` is what Save Talking Video measured of it."""
+def streams(file: bytes) -> tuple[list[Any], list[Any]]:
+    """Frames (H, W, 3) and pieces of sound, of which one may be missing."""
     import av
     import numpy as np
-    from PIL import Image, ImageDraw
 
     with av.open(io.BytesIO(file)) as clip:
         frames = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)] if clip.streams.video else []
     with av.open(io.BytesIO(file)) as clip:
         sound = [np.abs(frame.to_ndarray()).max(0) for frame in clip.decode(audio=0)] if clip.streams.audio else []
+    return frames, sound
+
+
+def draw(frames: list[Any], sound: list[Any], shown: dict[str, Any] | None) -> Any:
+    """A thumbnail (a Pillow image) of a clip or of sound; `shown` is what Save Talking Video measured of it."""
+    import numpy as np
+    from PIL import Image, ImageDraw
+
     picture = Image.new("RGB", (SIDE, SIDE), GROUND)
     if frames:
         widest = int(np.argmax(shown["mouth"])) if shown and len(shown["mouth"]) == len(frames) else len(frames) // 2
@@ -80,23 +89,38 @@ def result_of(run: Run) -> tuple[dict[str, str], dict[str, Any] | None]:
     return clips[-1] if clips else (run.files()[-1], None)
 
 
+def given(name: str) -> tuple[list[Any], list[Any]]:
+    """The portrait and the voice that a template begins with."""
+    inputs = {node["class_type"]: node["inputs"] for node in prompt_of(name).values()}
+    files = inputs["LoadImage"]["image"], inputs["LoadAudio"]["audio"]
+    (frames, _), (_, sound) = (streams((EXAMPLES / file.removeprefix("unitalking_")).read_bytes()) for file in files)
+    return frames, sound
+
+
+def unrun(name: str) -> Any | None:
+    """The thumbnail of a template that needs files which the pack does not bring."""
+    if name.startswith(templates.FULL_SIZE):
+        return icon()
+    return draw(*given(name), None) if name.startswith(templates.NAVA) else None
+
+
 def make() -> int:
     """The thumbnails of the templates named on the command line, of all of them without a name."""
     place = host.prepare()
     if Path(sys.prefix) != place.python.parent.parent:
         raise Problem(f"run it with the server's Python: {place.python} -m scripts.thumbnails")
     names = sys.argv[1:] or sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-    for name in (name for name in names if name.startswith(templates.FULL_SIZE)):
-        icon().save(WORKFLOWS / f"{name}.jpg", quality=88)
+    still = {name: picture for name in names if (picture := unrun(name))}
+    for name, picture in still.items():
+        picture.save(WORKFLOWS / f"{name}.jpg", quality=88)
         say(f"workflows/{name}.jpg")
-    names = [name for name in names if not name.startswith(templates.FULL_SIZE)]
     with ComfyServer(place, ["--cpu", "--disable-api-nodes"]) as server:
-        for name in names:
+        for name in (name for name in names if name not in still):
             run = server.client.run(prompt_of(name))
             if not run.ok:
                 raise Problem(f"{name} did not run: {run.explain()}")
             file, shown = result_of(run)
-            draw(server.client.view(file), shown).save(WORKFLOWS / f"{name}.jpg", quality=88)
+            draw(*streams(server.client.view(file)), shown).save(WORKFLOWS / f"{name}.jpg", quality=88)
             say(f"workflows/{name}.jpg")
     return 0
 

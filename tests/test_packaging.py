@@ -84,6 +84,21 @@ def test_a_full_size_template_names_its_public_files() -> None:
         assert "nobody has published one" in note
 
 
+def test_navas_template_names_its_files() -> None:
+    """All four are public and offered for download; the note and the page name them."""
+    needs = (ROOT / "docs" / "nava.md").read_text(encoding="utf-8")
+    for path in (path for path in TEMPLATES if path.stem.startswith(templates.NAVA)):
+        nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+        (loader,) = (node for node in nodes if node["type"] == "LoadUniTalkingModel")
+        (note,) = (node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote")
+        models = loader["properties"]["models"]
+        assert [model["name"] for model in models] == [name for name in loader["widgets_values"] if name.endswith(".safetensors")]
+        for model in models:
+            assert f"| `{model['name']}` | `{model['directory']}` |" in note
+            assert f"`{model['name']}`" in needs
+            assert re.fullmatch(rf"https://huggingface\.co/(Comfy-Org|ernie-research)/[\w./-]+/{re.escape(model['name'])}", model["url"])
+
+
 def test_template_ids_differ() -> None:
     ids = [json.loads(path.read_text(encoding="utf-8"))["id"] for path in TEMPLATES]
     assert len(set(ids)) == len(ids)

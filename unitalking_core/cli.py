@@ -27,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_info(commands)
     _add_convert_audio_codec(commands)
     _add_convert_gguf(commands)
+    _add_convert_nava(commands)
+    _add_convert_speaker_encoder(commands)
     options, rest = parser.parse_known_args(arguments)
     if rest and "forward" not in options:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -236,6 +238,38 @@ def _convert_gguf(options: argparse.Namespace) -> None:
 
     gguf.save(options.out, load(options.checkpoint), options.kind)
     print(f"{options.out}: {options.out.stat().st_size / 1e9:.2f} GB, {options.checkpoint.stat().st_size / 1e9:.2f} GB before")
+
+
+def _add_convert_nava(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("convert-nava", help="NAVA's weights, also a pickle of earlier days -> a checkpoint in our names")
+    parser.add_argument("weights", type=Path, help=".ckpt, .pt or .safetensors, in 16 or 32 bits")
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), default="bf16", help="of the stored weights (default: %(default)s)")
+    parser.set_defaults(run=_convert_nava)
+
+
+def _convert_nava(options: argparse.Namespace) -> None:
+    from .checkpoint.nava import convert
+    from .codecs.convert import DTYPES, read_weights
+
+    config = convert(read_weights(options.weights), options.out, DTYPES[options.dtype])
+    print(f"{options.out}: {config.name}, {options.out.stat().st_size / 1e9:.2f} GB in {options.dtype}")
+
+
+def _add_convert_speaker_encoder(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("convert-speaker-encoder", help="ReDimNet's published file -> safetensors, for NAVA's voices")
+    parser.add_argument("published", type=Path, help="M-vb2+vox2+cnc-ft_mix.pt of github.com/IDRnD/ReDimNet/releases")
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.set_defaults(run=_convert_speaker_encoder)
+
+
+def _convert_speaker_encoder(options: argparse.Namespace) -> None:
+    from .conditions.speaker_encoder import convert
+
+    vector = convert(options.published, options.out).linear.out_features
+    print(
+        f"{options.out}: speaker vectors of {vector} values, {options.out.stat().st_size / 1e6:.1f} MB. ReDimNet is under the MIT licence."
+    )
 
 
 if __name__ == "__main__":

@@ -37,19 +37,25 @@ class TransformerConfig:
     freq_dim: int = 256
     video_patch: tuple[int, int, int] = (1, 2, 2)
     audio_kernel: int = 1
+    audio_hidden: int = 0
+    """Channels inside the gated convolution that follows the first one where sound is embedded (NAVA, Ovi: 8192); 0: there is none."""
+    speakers: int = 0
+    """How many voices are told apart by speaker vectors, which take the place of marked rows of the text (NAVA: 2). 0: one voice, as tokens
+    of audio latents with keys and values of their own (UniTalking)."""
+    speaker_dim: int = 192
     eps: float = 1e-6
     predicts: str = "velocity"
     """What the video stream's head gives: "velocity" (as Wan's), or "data", around the first picture where it is given, which the model
-    turns into the velocity itself (`transformer.prediction`). For tokens with about as many values as the width (nano: 192 in 192); audio
+    turns into the velocity itself (`prediction`). For tokens with about as many values as the width (nano: 192 in 192); audio
     tokens have fewer, and their head always gives the velocity."""
     rope: str = "anisotropic"
     """"anisotropic": sound stands on the video's clock and turns on the time axis alone. "index": for comparison only, audio token n stands
     at (n, n, n), as a text token would in a vision-language model: no shared clock, and the spatial axes turn too."""
     sharing: tuple[tuple[int, int, tuple[str, ...]], ...] = ()
     """(first block, last block, names of BLOCK_MODULES): which modules the twin uses as the same object as the video stream. UniTalking
-    shares none; NAVA (arXiv 2605.30073) ((0, 9, ("norm3", "ffn")), (10, 29, BLOCK_MODULES))."""
+    shares none; NAVA (arXiv 2605.30073) its feed-forward layers in the first blocks and everything in the rest."""
     shared_embeddings: tuple[str, ...] = ()
-    """Names of EMBEDDINGS that both streams use; NAVA: those of text and time, and the time projection."""
+    """Names of EMBEDDINGS that both streams use; NAVA: all of them."""
 
     def __post_init__(self) -> None:
         self._check_sharing()
@@ -106,6 +112,8 @@ class AudioConfig:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    phase: float = 0.5
+    """Where in its own time a token stands on the clock: in the middle, or at the start (NAVA: 0)."""
 
     def __post_init__(self) -> None:
         _check_statistics("audio", self.channels, self.mean, self.std)
@@ -122,12 +130,19 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """The settings a model was trained for; defaults of `generate` and of the templates."""
+    """The settings a model was trained for; defaults of `generate` and of the templates. The scales are those of `flow.Guidance`."""
 
     shift: float = 5.0
     steps: int = 50
     text_scale: float = 5.0
     seconds: float = 5.0
+    audio_text_scale: float | None = None
+    """None: as `text_scale`, which is then that of both streams."""
+    voice_scale: float = 1.0
+    video_sync_scale: float = 0.0
+    audio_sync_scale: float = 0.0
+    lone_voice: bool = False
+    """Whether the voice is heard in the full pass alone, and guides the sound alone (NAVA)."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +163,7 @@ class ModelConfig:
             temporal_stride=self.video.temporal_stride,
             sample_rate=self.audio.sample_rate,
             samples_per_token=self.audio.samples_per_token,
+            audio_phase=self.audio.phase,
         )
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
 
@@ -116,7 +116,8 @@ class Pass(Enum):
 class Guidance:
     """v = c + (text - 1)(c - c_no_text) + (voice - 1)(c - c_no_voice) + sync (c - c_apart), text and sync per stream.
 
-    Directions as in NAVA (arXiv 2605.30073). A term at its neutral value runs no pass.
+    Directions as in NAVA (arXiv 2605.30073). A term at its neutral value runs no pass. `lone_voice`, as NAVA has it: only the full pass
+    hears the voice, and the voice term is the sound's alone.
     """
 
     text_video: float = 1.0
@@ -124,6 +125,7 @@ class Guidance:
     voice: float = 1.0
     sync_video: float = 0.0
     sync_audio: float = 0.0
+    lone_voice: bool = False
 
     @property
     def passes(self) -> tuple[Pass, ...]:
@@ -138,18 +140,27 @@ class Guidance:
 
     def without_voice(self) -> Guidance:
         """The same guidance for a run that has no voice to guide towards."""
-        return Guidance(self.text_video, self.text_audio, 1.0, self.sync_video, self.sync_audio)
+        return replace(self, voice=1.0)
+
+    def without_sync(self) -> Guidance:
+        """The same guidance for a run of one stream, which has nothing to be in step with."""
+        return replace(self, sync_video=0.0, sync_audio=0.0)
 
     def combine(self, video: Mapping[Pass, Tensor | None], audio: Mapping[Pass, Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
         """Outputs of the passes (velocities or data predictions, the formula is linear) -> the guided pair; None stays None."""
-        return self._stream(video, self.text_video, self.sync_video), self._stream(audio, self.text_audio, self.sync_audio)
+        voice = self.voice - 1
+        return (
+            self._stream(video, self.text_video - 1, 0.0 if self.lone_voice else voice, self.sync_video),
+            self._stream(audio, self.text_audio - 1, voice, self.sync_audio),
+        )
 
-    def _stream(self, out: Mapping[Pass, Tensor | None], text: float, sync: float) -> Tensor | None:
+    @staticmethod
+    def _stream(out: Mapping[Pass, Tensor | None], text: float, voice: float, sync: float) -> Tensor | None:
         full = out[Pass.FULL]
         if full is None:
             return None
         guided = full
-        for which, weight in ((Pass.NO_TEXT, text - 1), (Pass.NO_VOICE, self.voice - 1), (Pass.APART, sync)):
+        for which, weight in ((Pass.NO_TEXT, text), (Pass.NO_VOICE, voice), (Pass.APART, sync)):
             without = out.get(which)
             if weight and without is not None:
                 guided = guided + weight * (full - without)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .config import AudioConfig, ModelConfig, SamplingConfig, TextConfig, TransformerConfig, VideoConfig
+from .config import BLOCK_MODULES, EMBEDDINGS, AudioConfig, ModelConfig, SamplingConfig, TextConfig, TransformerConfig, VideoConfig
 
 # Mean and deviation of the Wan2.2 VAE's 48 latent channels, as published with it (Wan2.2, wan/modules/vae2_2.py).
 WAN22_MEAN = (
@@ -164,4 +164,47 @@ def ten_b_16k() -> ModelConfig:
     return replace(ten_b(), name="10b-16k", audio=audio)
 
 
-PRESETS = {"nano": nano, "pico": pico, "10b": ten_b, "10b-16k": ten_b_16k}
+def nava_sharing(double: int, layers: int) -> tuple[tuple[int, int, tuple[str, ...]], ...]:
+    """What NAVA's streams share: in the first `double` blocks norm3 and the feed-forward layers, in the others everything."""
+    ranges = ((0, double - 1, ("norm3", "ffn")), (double, layers - 1, BLOCK_MODULES))
+    return tuple(rule for rule in ranges if rule[0] <= rule[1])
+
+
+def nava_6b() -> ModelConfig:
+    """NAVA's public 6.3B model (arXiv 2605.30073; github.com/ernie-research/NAVA, configs/NAVA_6B.json, pipeline_nava.py).
+
+    Wan2.2-TI2V-5B's latents and text; sound in LTX-2.3's audio latents, 25 tokens of 8 x 16 values a second, which its vocoder turns into
+    48 kHz stereo (NAVA itself writes 16 kHz); voices as vectors of a speaker encoder. Its plain guidance strengths s are scales of 1 + s.
+    """
+    return ModelConfig(
+        name="nava-6b",
+        transformer=TransformerConfig(
+            layers=30,
+            dim=3072,
+            heads=24,
+            ffn_dim=14336,
+            text_dim=4096,
+            audio_kernel=7,
+            audio_hidden=8192,
+            speakers=2,
+            sharing=nava_sharing(10, 30),
+            shared_embeddings=EMBEDDINGS,
+        ),
+        video=VideoConfig(codec="wan2.2-vae", channels=48, fps=24, width=1280, height=704, mean=WAN22_MEAN, std=WAN22_STD),
+        audio=AudioConfig(codec="ltx-2.3-audio", channels=128, sample_rate=48000, samples_per_token=1920, max_voice_tokens=0, phase=0.0),
+        text=TextConfig(encoder="umt5-xxl", tokens=512),
+        sampling=SamplingConfig(
+            shift=5.0,
+            steps=50,
+            text_scale=4.0,
+            audio_text_scale=3.0,
+            voice_scale=4.0,
+            video_sync_scale=3.0,
+            audio_sync_scale=2.0,
+            lone_voice=True,
+            seconds=145 / 24,
+        ),
+    )
+
+
+PRESETS = {"nano": nano, "pico": pico, "10b": ten_b, "10b-16k": ten_b_16k, "nava-6b": nava_6b}

@@ -2,7 +2,8 @@
 
 A clip has `frames` video frames at `fps`; everything else follows. The video codec is causal: latent 0 is frame 0 alone, latent k
 holds the `temporal_stride` frames up to frame k * temporal_stride, so a clip has temporal_stride * n + 1 frames. Video latent k
-sits at RoPE position k; audio token j, centred at (j + 0.5) / rate seconds, sits at that time on the same clock.
+sits at RoPE position k; audio token j, centred at (j + 0.5) / rate seconds, sits at that time on the same clock (or, where the model was
+trained so, at its start).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class Timeline:
     temporal_stride: int
     sample_rate: int
     samples_per_token: int
+    audio_phase: float = 0.5
 
     @property
     def exact_fps(self) -> Fraction:
@@ -81,7 +83,7 @@ class Timeline:
     def audio_positions(self, tokens: int, start: float = 0.0) -> list[float]:
         """RoPE time positions of audio tokens 0..tokens-1 of a sound that begins at position `start`."""
         step = self.latent_rate / self.token_rate
-        return [start + float((j + Fraction(1, 2)) * step) for j in range(tokens)]
+        return [start + float((j + Fraction(self.audio_phase)) * step) for j in range(tokens)]
 
 
 @dataclass(frozen=True)

@@ -87,15 +87,16 @@ def write_shards(folder: Path, tensors: Mapping[str, Tensor], count: int = 3, in
     return folder
 
 
-def write_sparse(path: Path, shapes: Shapes, dtype: str = "BF16", metadata: Mapping[str, str] | None = None) -> Path:
-    """A file of these shapes, all zeros, that takes no room on the disk."""
+def write_sparse(path: Path, shapes: Shapes, dtype: str | Mapping[str, str] = "BF16", metadata: Mapping[str, str] | None = None) -> Path:
+    """A file of these shapes, all zeros, that takes no room on the disk; `dtype` of all or of each."""
     header: dict = {"__metadata__": dict(metadata or {})}
     offset = 0
     for key, shape in shapes.items():
-        size = BYTES[dtype]
+        kind = dtype if isinstance(dtype, str) else dtype[key]
+        size = BYTES[kind]
         for n in shape:
             size *= n
-        header[key] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
+        header[key] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, offset + size]}
         offset += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

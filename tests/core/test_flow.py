@@ -98,3 +98,9 @@ def test_guidance_terms_add_up() -> None:
     want = c + (c - out[Pass.NO_TEXT]) + 2 * (c - out[Pass.NO_VOICE]) + 0.5 * (c - out[Pass.APART])
     torch.testing.assert_close(got, want)
     assert absent is None
+
+
+def test_what_a_run_has_not_guides_nothing() -> None:
+    guidance = Guidance(4, 3, 4, 3, 2, lone_voice=True)
+    assert guidance.without_sync() == Guidance(4, 3, 4, lone_voice=True)
+    assert guidance.without_sync().without_voice().passes == (Pass.FULL, Pass.NO_TEXT)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from tiny import tiny_config
 
+from unitalking_core.initialisation import initial
 from unitalking_core.training.objective import initialise
 from unitalking_core.transformer import UniTalkingTransformer
-from unitalking_core.transformer.initialisation import initial
 
 
 def test_each_weight_begins_as_its_name_says() -> None:

@@ -10,8 +10,8 @@ from tiny import tiny_config
 
 from unitalking_core.config import ConfigError, TransformerConfig
 from unitalking_core.flow import interpolate, target
+from unitalking_core.prediction import MOST_WEIGHT, guess, loss_weight, normalise, to_velocity
 from unitalking_core.transformer import UniTalkingTransformer
-from unitalking_core.transformer.prediction import MOST_WEIGHT, guess, loss_weight, normalise, to_velocity
 
 
 def test_data_that_stay_as_they_began_need_no_network() -> None:

@@ -8,9 +8,10 @@ from tiny import tiny_config, tiny_model
 from torch import Tensor
 
 from unitalking_core.config import ConfigError
+from unitalking_core.prepared import PreparedConditions
+from unitalking_core.rope import audio_angles, axis_angles, axis_widths, index_angles
 from unitalking_core.tasks import APART, AUDIO_FOLLOWS, JOINT, TASKS, Visibility, task_for, visibility_of
-from unitalking_core.transformer import PreparedConditions, UniTalkingTransformer
-from unitalking_core.transformer.rope import audio_angles, axis_angles, axis_widths, index_angles
+from unitalking_core.transformer import UniTalkingTransformer
 
 
 @pytest.fixture(scope="module")

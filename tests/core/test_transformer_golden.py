@@ -9,10 +9,10 @@ import torch
 from reference import GOLDEN, fill, golden, unit_normal
 from tiny import tiny_config
 
+from unitalking_core.rope import audio_angles, axis_angles, rotate, tables, video_angles
 from unitalking_core.transformer import Operations, UniTalkingTransformer
 from unitalking_core.transformer.attention import DualCrossAttention
 from unitalking_core.transformer.operations import attend
-from unitalking_core.transformer.rope import audio_angles, axis_angles, rotate, tables, video_angles
 from unitalking_core.transformer.stream import timestep_features
 
 DIT = {"atol": 5e-5, "rtol": 1e-4}

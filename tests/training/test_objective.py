@@ -9,9 +9,9 @@ import pytest
 import torch
 from training.toy import TALK, VOICE, toy_batches, toy_learner
 
+from unitalking_core.prediction import LEAST_NOISE, MOST_WEIGHT, loss_weight
 from unitalking_core.training.batches import Batch, covered
 from unitalking_core.training.objective import Learner, checkpointed, generated, place_weights
-from unitalking_core.transformer.prediction import LEAST_NOISE, MOST_WEIGHT, loss_weight
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..transformer.initialisation import initial
+from ..initialisation import initial
 from .accounting import Plan, plan
 from .container import CheckpointError, writing
 from .quantization import FP8, READABLE, SCALE, metadata_of, quantized

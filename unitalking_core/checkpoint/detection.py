@@ -15,6 +15,7 @@ from .layouts import HOST_PREFIX, layout_of, original_name
 from .source import Source, open_source
 
 UNITALKING, UNITALKING_BARE, WAN22, WAN, OVI = "unitalking", "unitalking without configuration", "wan2.2-ti2v", "wan", "ovi"
+NAVA, LTX_AUDIO = "nava", "ltx-2.3-audio"
 MMAUDIO_44K, MMAUDIO_16K, VOCODER = "mmaudio-44k", "mmaudio-16k", "vocoder"
 VIDEO_VAE, TEXT_ENCODER, LORA, TRAINING_STATE, OTHER = "video vae", "text encoder", "lora", "training state", "other"
 
@@ -69,8 +70,8 @@ class Wanted:
 
 
 A_UNITALKING = Wanted(
-    (UNITALKING, UNITALKING_BARE),
-    "a UniTalking checkpoint",
+    (UNITALKING, UNITALKING_BARE, NAVA),
+    "a UniTalking checkpoint or a NAVA model",
     "The nano model ships with the pack; `unitalking assemble` makes a full-size one for training from Wan2.2-TI2V-5B",
 )
 A_WAN22 = Wanted(
@@ -86,6 +87,7 @@ CODECS = {
     MMAUDIO_16K: Wanted(
         (MMAUDIO_16K,), "MMAudio's audio codec for 16 kHz", "Convert v1-16.pth (hkchengrex/MMAudio) with `unitalking convert-audio-codec`"
     ),
+    LTX_AUDIO: Wanted((LTX_AUDIO,), "LTX-2.3's audio VAE", "Get ltx-2.3-22b-dev_audio_vae.safetensors of LTX-2.3"),
 }
 """The audio codecs that a checkpoint may name and not hold, by the name in its configuration."""
 
@@ -139,10 +141,15 @@ SIGNATURES = (
     Signature(TRAINING_STATE, "a training run's saved state; use the checkpoint that the run exported", _has("average.", "optimizer0.")),
     Signature(LORA, "a LoRA, which is applied to a model and is none", _named(r".*(lora_(A|B|down|up)(\.default)?\.weight|lora_[AB])")),
     Signature(OVI, "an Ovi model", _has("video_model.blocks.0.", "audio_model.blocks.0.")),
-    Signature("nava", "a NAVA model", _named(r"(backbone\.)?patch_embedding_audio\.0\.weight")),
+    Signature(NAVA, "a NAVA model", _named(r"(backbone\.)?patch_embedding_audio\.0\.weight")),
     Signature(MMAUDIO_44K, "MMAudio's audio codec for 44.1 kHz (128 mel bands)", _codec(128)),
     Signature(MMAUDIO_16K, "MMAudio's audio codec for 16 kHz (80 mel bands)", _codec(80)),
     Signature("mmaudio-network", "MMAudio's network, which makes latents", _has("joint_blocks.0.", "fused_blocks.0.")),
+    Signature(
+        LTX_AUDIO,
+        "LTX-2's audio VAE with its vocoder",
+        _named(r"audio_vae\.per_channel_statistics\.mean-of-means", r"vocoder\.(vocoder\.)?resblocks\.0\.convs1\.0\.weight"),
+    ),
     Signature(VOCODER, "a BigVGAN vocoder", _named(r".*resblocks\.0\.activations\.0\.act\.alpha")),
     Signature("sdxl", "an SDXL checkpoint", _has("conditioner.embedders.1.")),
     Signature("sd", "a Stable Diffusion 1 or 2 checkpoint", _has("cond_stage_model.", "input_blocks.0.")),

@@ -6,6 +6,8 @@ and how, is told in one of three ways, all read here:
 - the metadata entry `_quantization_metadata`: {"format_version": "1.0", "layers": {layer: {"format": "float8_e4m3fn"}}}; this is written;
 - a tensor `comfy_quant` beside the weight, the bytes of {"format": ...}: what the host's saving nodes leave;
 - a tensor `scaled_fp8` in the file, and `scale_weight` (`scale_input`) for `weight_scale` (`input_scale`): older files.
+
+Beside them, files of NAVA tell nothing and have one scale for each row (FP8_ROWS), which the host's own layers do not know.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from .container import CheckpointError
 METADATA_KEY = "_quantization_metadata"
 FP8 = "float8_e4m3fn"
 READABLE = {FP8: torch.float8_e4m3fn, "float8_e5m2": torch.float8_e5m2}
+FP8_ROWS = "float8_e4m3fn_rows"
 DESCRIPTION, MARK, SCALE = ".comfy_quant", "scaled_fp8", ".weight_scale"
 EXTRAS = (SCALE, ".weight_scale_2", ".input_scale", ".pre_quant_scale")
 """What a quantised layer has beside its weight and bias."""
@@ -66,6 +69,8 @@ def quantized_layers(names: Collection[str], metadata: Mapping[str, str], read: 
             marks = [n for n in names if n.rpartition(".")[2] == MARK]
             precise = {"full_precision_matrix_mult": True} if any(read(n).numel() == 2 for n in marks) else {}
             layers[layer] = {"format": FP8, **precise}
+        elif name.endswith(SCALE) and layer not in layers and read(name).numel() > 1:
+            layers[layer] = {"format": FP8_ROWS}
     return layers
 
 

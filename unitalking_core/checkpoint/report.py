@@ -10,9 +10,10 @@ from pathlib import Path
 from ..config import ModelConfig
 from ..presets import PRESETS
 from .container import CheckpointError, check_numbers
-from .detection import CONFIG_TENSOR, UNITALKING, UNITALKING_BARE, identify, shapes_of
+from .detection import CONFIG_TENSOR, NAVA, UNITALKING, UNITALKING_BARE, identify, shapes_of
 from .geometry import transformer_shapes
 from .layouts import is_voice
+from .nava import our_names
 from .quantization import is_description, is_extra, present_spelling, quantized_layers
 from .source import Source, open_source
 from .unitalking import AUDIO_CODEC, TEXT_ENCODER, TRANSFORMER, VIDEO_CODEC, read_config, split_key
@@ -34,8 +35,9 @@ def describe(name: str, check: bool = False) -> str:
     source = open_source(name)
     found = identify(shapes_of(source), source.metadata)
     lines = [f"{source.path.name}: {found.title}{f', {found.layout} names' if found.layout else ''}", *_storage(source)]
-    weights = {key: shape for key, shape in shapes_of(source).items() if _is_weight(key)}
-    if found.kind in (UNITALKING, UNITALKING_BARE):
+    names = our_names(source.home)
+    weights = {names[key]: shape for key, shape in shapes_of(source).items() if _is_weight(key)}
+    if found.kind in (UNITALKING, UNITALKING_BARE, NAVA):
         config = read_config(source.files[0].path)
         lines += [*_model(config, weights), *(f"{key}: {value}" for key, value in _remarks(source)), config.to_metadata()["config"]]
     else:

@@ -1,7 +1,8 @@
 """UniTalking's own files: one safetensors file, its configuration in the metadata, nothing that could execute code.
 
 Keys: the transformer's are bare (`blocks.0...`, `audio.blocks.0...`); bundled parts carry their name as prefix (`text_encoder.`,
-`video_codec.`, `audio_codec.`). Files re-saved by ComfyUI's core nodes carry `model.diffusion_model.`; that prefix is taken off.
+`video_codec.`, `audio_codec.`). Files re-saved by ComfyUI's core nodes carry `model.diffusion_model.`; that prefix is taken off. NAVA's
+public files are read as well, under our names (`nava`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor
 
 from ..config import METADATA_KEY, ConfigError, ModelConfig
+from . import nava
 from .container import CheckpointError, Container, check_numbers, open_container, write_atomically
-from .detection import A_UNITALKING, CONFIG_TENSOR, OTHER, UNITALKING, UNITALKING_BARE, identify, require
+from .detection import A_UNITALKING, CONFIG_TENSOR, NAVA, OTHER, UNITALKING, UNITALKING_BARE, identify, require
 from .geometry import config_of_shapes
 from .layouts import HOST_PREFIX
 from .quantization import Layers, is_description, present_spelling, quantized_layers
@@ -58,9 +60,10 @@ def load(path: str | os.PathLike) -> Checkpoint:
     file = open_container(path)
     config = _config(file)
     parts: dict[str, dict[str, Tensor]] = {}
+    names = nava.our_names(file.tensors)
     for key, tensor in file.mapped().items():
         if key != CONFIG_TENSOR and not is_description(key):
-            part, name = split_key(present_spelling(key))
+            part, name = split_key(present_spelling(names[key]))
             if tensor.numel() <= CHECKED_AT_LOAD:
                 tensor = file.read(key)  # touching the map here and there would have the system read ahead at every place
                 check_numbers(file.path, key, tensor)
@@ -68,7 +71,8 @@ def load(path: str | os.PathLike) -> Checkpoint:
     if TRANSFORMER not in parts:
         raise CheckpointError(f"{file.path.name} has a UniTalking configuration but no transformer weights; use the whole checkpoint")
     layers = quantized_layers(file.tensors, file.metadata, file.read)
-    return Checkpoint(file.path, config, parts, {layer.removeprefix(HOST_PREFIX): how for layer, how in layers.items()})
+    ours = {key.removesuffix(".weight"): name.removesuffix(".weight") for key, name in names.items()}
+    return Checkpoint(file.path, config, parts, {ours.get(layer, layer).removeprefix(HOST_PREFIX): how for layer, how in layers.items()})
 
 
 def stamp(path: str | os.PathLike) -> tuple[int, int]:
@@ -107,6 +111,11 @@ def _config(file: Container) -> ModelConfig:
         except ConfigError as error:
             if found.kind in (UNITALKING, OTHER):
                 raise CheckpointError(f"{file.path.name}: its configuration cannot be used: {error}") from error
+    if found.kind == NAVA:
+        try:
+            return nava.config_of(shapes)
+        except CheckpointError as error:
+            raise CheckpointError(f"{file.path.name}: this is {found.title}, but {error}") from error
     if found.kind == UNITALKING_BARE:
         try:
             return config_of_shapes({key.removeprefix(HOST_PREFIX): shape for key, shape in shapes.items()})

@@ -52,7 +52,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path.name} is refused: it holds more than tensors, and loading it could run code") from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path.name} is cut short, damaged or no file of weights; fetch it again") from error
-    content = content.get("generator", content) if isinstance(content, dict) else content
+    for wrapping in ("generator", "state_dict", "module"):
+        content = content.get(wrapping, content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f"{path.name} is {_contents(content)}, not a dictionary of tensors")
     return content

@@ -21,6 +21,7 @@ ACTIVE_RMS = 0.075
 ACTIVE_ABOVE_PEAK = 0.05
 SHORTEST_SECONDS = 0.5
 COMFORTABLE_SECONDS = 2.5
+TOO_SHORT = "\n3 to 5 s of speech would be better"
 Find = Literal["speech", "sound"]
 """What of a recording is kept: speech, or (for whispers, creatures, songs) everything that is not silent."""
 FINDS: tuple[Find, ...] = ("speech", "sound")
@@ -62,19 +63,8 @@ def prepare_voice(waveform: Tensor, sample_rate: int, target_rate: int, longest_
 
     Raises VoiceError for an empty, non-finite, silent or too short recording, or one without speech.
     """
-    try:
-        check_recording(waveform, sample_rate, "the voice recording")
-    except RecordingError as error:
-        raise VoiceError(f"{error}; record or load 3 to 5 seconds of speech") from None
-    given = waveform.shape[-1] / sample_rate
-    if given < SHORTEST_SECONDS:
-        raise VoiceError(
-            f"the voice recording is only {given:.2f} s long; 3 to 5 seconds of speech are needed, {SHORTEST_SECONDS} at least"
-        )
-    mono = downmix(waveform)[0]
+    mono, given = _mono(waveform, sample_rate)
     mono = mono - mono.mean()
-    if mono.abs().max() < SILENCE_PEAK:
-        raise VoiceError("the voice recording is silent; check the microphone or the file's channels")
     found = speech_segments(mono, sample_rate) if find == "speech" else [_loud(mono, sample_rate)]
     spoken = sum(stop - start for start, stop in found)
     if spoken < SHORTEST_SECONDS:
@@ -88,6 +78,34 @@ def prepare_voice(waveform: Tensor, sample_rate: int, target_rate: int, longest_
     kept = (kept * gain_to(kept, target_rate)).clamp(-1, 1)
     report = _report(waveform.shape[0], sample_rate, given, spoken, parts, kept.shape[-1] / target_rate, level)
     return ReferenceVoice(kept, target_rate, parts, report)
+
+
+def whole_voice(waveform: Tensor, sample_rate: int, target_rate: int, longest_seconds: float) -> ReferenceVoice:
+    """The same for speaker encoders, which hear a recording's first seconds as they are: neither cut nor made louder. Raises VoiceError."""
+    mono, given = _mono(waveform, sample_rate)
+    kept = resample(mono[None], sample_rate, target_rate)[:, : round(longest_seconds * target_rate)]
+    seconds = kept.shape[-1] / target_rate
+    report = f"voice: {seconds:.1f} s of {given:.1f} s heard, as they are"
+    if seconds < COMFORTABLE_SECONDS:
+        report += TOO_SHORT
+    return ReferenceVoice(kept, target_rate, ((0.0, seconds),), report)
+
+
+def _mono(waveform: Tensor, sample_rate: int) -> tuple[Tensor, float]:
+    """Waveform (channels, N) -> (N,), and its seconds. Raises VoiceError for what no voice can be made of."""
+    try:
+        check_recording(waveform, sample_rate, "the voice recording")
+    except RecordingError as error:
+        raise VoiceError(f"{error}; record or load 3 to 5 seconds of speech") from None
+    given = waveform.shape[-1] / sample_rate
+    if given < SHORTEST_SECONDS:
+        raise VoiceError(
+            f"the voice recording is only {given:.2f} s long; 3 to 5 seconds of speech are needed, {SHORTEST_SECONDS} at least"
+        )
+    mono = downmix(waveform)[0]
+    if (mono - mono.mean()).abs().max() < SILENCE_PEAK:
+        raise VoiceError("the voice recording is silent; check the microphone or the file's channels")
+    return mono, given
 
 
 def fit_voice_tokens(latent: Tensor, tokens: int) -> Tensor:
@@ -166,7 +184,7 @@ def _report(channels: int, rate: int, given: float, spoken: float, parts: tuple[
     line = f"voice: {kept:.1f} s kept of {given:.1f} s ({spoken:.1f} s of it speech): {where} s"
     line += f"\n{channels} channel{'s' * (channels > 1)} at {rate} Hz; loudness {level:.0f} LUFS, now {LOUDNESS:.0f}"
     if kept < COMFORTABLE_SECONDS:
-        line += "\n3 to 5 s of speech would be better"
+        line += TOO_SHORT
     return line
 
 

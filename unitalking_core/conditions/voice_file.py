@@ -1,7 +1,8 @@
 """Voice files: a prepared reference voice kept for later, as safetensors.
 
-Tensors: `latent` (1, C, L) as the codec made it, `preview` (N,) int16, the prepared recording itself. Metadata under "voice": the format,
-a name, a note about licence and consent, the preview's rate, and which codec made the latent, as those of another mean nothing to a model.
+Tensors: `latent` (1, C, L) as the codec made it (or N speaker vectors, (1, S, N)), `preview` (N,) int16, the prepared recording itself.
+Metadata under "voice": the format, a name, a note about licence and consent, the preview's rate, and which codec (or speaker encoder) made
+the latent, as those of another mean nothing to a model.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..config import AudioConfig
+from .redimnet import SAMPLE_RATE, ReDimNet
 
 METADATA_KEY = "voice"
 FORMAT = "unitalking-voice/1"
+SPEAKER_ENCODER = "redimnet"
+"""What a voice is made by that is a speaker vector and no latent of sound."""
 SAMPLED_VALUES = 16
 """Values of each tensor that a codec is known by."""
 
@@ -58,11 +62,24 @@ class SavedVoice:
 
 def codec_id(config: AudioConfig, codec: nn.Module) -> CodecId:
     """Who this codec is: its configuration, and a digest of a few values of every tensor."""
+    return CodecId(config.codec, config.channels, config.sample_rate, config.samples_per_token, _digest(codec))
+
+
+def encoder_id(encoder: ReDimNet) -> CodecId:
+    """The same for a speaker encoder, which makes one vector of a whole recording."""
+    return CodecId(SPEAKER_ENCODER, encoder.linear.out_features, SAMPLE_RATE, 0, _digest(encoder))
+
+
+def is_speaker_vector(made_by: CodecId) -> bool:
+    return made_by.name == SPEAKER_ENCODER
+
+
+def _digest(network: nn.Module) -> str:
     digest = hashlib.sha256()
-    for key, value in sorted(codec.state_dict().items()):
+    for key, value in sorted(network.state_dict().items()):
         digest.update(key.encode())
         digest.update(value.detach().flatten()[:SAMPLED_VALUES].float().cpu().numpy().tobytes())
-    return CodecId(config.codec, config.channels, config.sample_rate, config.samples_per_token, digest.hexdigest()[:12])
+    return digest.hexdigest()[:12]
 
 
 def save_voice(path: str | os.PathLike[str], voice: SavedVoice) -> None:

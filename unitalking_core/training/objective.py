@@ -15,11 +15,11 @@ from ..checkpoint import TEXT_ENCODER, TRANSFORMER
 from ..conditions.text import LEARNED, NanoTextEncoder, build_text_encoder
 from ..config import ModelConfig
 from ..flow import interpolate, target
+from ..initialisation import initial
+from ..prediction import loss_weight
 from ..transformer import UniTalkingTransformer
-from ..transformer.initialisation import initial
 from ..transformer.model import RunBlock
 from ..transformer.operations import attend as plain_attend
-from ..transformer.prediction import loss_weight
 from .attention import attend_by_products
 from .batches import Batch
 from .conditions import conditions_for_training
@@ -124,7 +124,7 @@ def checkpointed(_: int, block: Callable[..., Any], video: Tensor | None, audio:
 
 @torch.no_grad()
 def initialise(transformer: UniTalkingTransformer) -> None:
-    """Draw all weights anew, as `transformer.initialisation` says."""
+    """Draw all weights anew, as `initialisation` says."""
     for name, parameter in transformer.named_parameters():
         parameter.copy_(initial(name, parameter.shape))
 

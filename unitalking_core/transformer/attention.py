@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..rope import rotate
 from ..tasks import JOINT, Visibility
 from .operations import Attend
-from .rope import rotate
 
 
 class QKV(NamedTuple):
@@ -54,16 +54,12 @@ def joint_attention(
     One call where every token may see every token. Where one direction is forbidden, two smaller calls instead of a dense mask.
     `visibility` may differ by batch row: rows that agree are computed together.
     """
-    if isinstance(visibility, Visibility):
-        return _attend_group(video, audio, heads, attend, visibility)
-    groups: dict[Visibility, list[int]] = {}
-    for row, allowed in enumerate(visibility):
-        groups.setdefault(allowed, []).append(row)
-    if len(groups) == 1:
-        return _attend_group(video, audio, heads, attend, next(iter(groups)))
+    kinds = [visibility] if isinstance(visibility, Visibility) else visibility
+    if len(set(kinds)) == 1:
+        return _attend_group(video, audio, heads, attend, kinds[0])
     out_video, out_audio = torch.empty_like(video.q), torch.empty_like(audio.q)
-    for allowed, rows in groups.items():
-        index = torch.tensor(rows, device=video.q.device)
+    for allowed in set(kinds):
+        index = torch.tensor([row for row, kind in enumerate(kinds) if kind == allowed], device=video.q.device)
         part_video, part_audio = (QKV(*(x[index] for x in stream)) for stream in (video, audio))
         group_video, group_audio = _attend_group(part_video, part_audio, heads, attend, allowed)
         out_video = out_video.index_copy(0, index, group_video)
@@ -98,10 +94,15 @@ class ConditionKV(NamedTuple):
 
 
 class DualCrossAttention(Projections):
-    """One query, two conditions: text and reference voice each have keys and values; the outputs are summed before `o`."""
+    """One query, two conditions: text and reference voice each have keys and values; the outputs are summed before `o`.
 
-    def __init__(self, dim: int, heads: int, eps: float, operations: Any, **factory: Any) -> None:
+    Without `voice` there is the text alone: models whose voices stand in the text itself.
+    """
+
+    def __init__(self, dim: int, heads: int, eps: float, operations: Any, voice: bool = True, **factory: Any) -> None:
         super().__init__(dim, heads, eps, operations, **factory)
+        if not voice:
+            return
         self.k_voice = operations.Linear(dim, dim, **factory)
         self.v_voice = operations.Linear(dim, dim, **factory)
         self.norm_k_voice = operations.RMSNorm(dim, eps=eps, elementwise_affine=True, **factory)

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import ModelConfig
+from ..prediction import Guess, cropped, expected_around, normalise, to_velocity
+from ..rope import audio_angles, index_angles, tables, video_angles
 from ..tasks import JOINT, Visibility
 from .attention import QKV, ConditionKV, joint_attention
 from .operations import Attend, Operations
 from .operations import attend as plain_attend
-from .prediction import Guess, guess, normalise, to_velocity
-from .rope import audio_angles, index_angles, tables, video_angles
 from .stream import Block, Stream, gated, modulate, share
 
 
@@ -54,7 +54,7 @@ RunBlock = Callable[[int, Callable[[Tensor | None, Tensor | None], tuple[Tensor 
 class UniTalkingTransformer(Stream):
     """Predicts the velocity of both latents.
 
-    Shapes: video latent (B, Cv, T, h, w), audio latent (B, Ca, La), text (B, Lt, text_dim), voice (B, Ca, Lr).
+    Shapes: video latent (B, Cv, T, h, w), audio latent (B, Ca, La), text (B, Lt, text_dim); voice as in `prepare`.
     """
 
     def __init__(self, config: ModelConfig, *, operations: Any = Operations, device: Any = None, dtype: torch.dtype | None = None) -> None:
@@ -71,12 +71,18 @@ class UniTalkingTransformer(Stream):
         """Everything that depends on the conditions alone; `video` False leaves out what a run without video does not read.
 
         text (B, Lt, text_dim), zero-padded as the encoder does; voice (B, Ca, Lr) in model space; gate (B,) of exact 0 or 1 says which
-        rows have a voice (all of them when it is None).
+        rows have a voice (all of them when it is None). For models that tell speakers apart: voice (B, speaker_dim, Lt), and gate (B, Lt)
+        says which rows of the text become the speaker at their place (`conditions.speakers`).
         """
         if gate is not None and not bool(gate.any()):
             voice = gate = None
-        for_video = self.embed_conditions(text, voice) if video else []
-        return Conditions(for_video, self.audio.embed_conditions(text, voice), None if gate is None else gate.reshape(-1, 1, 1))
+        if self.config.speakers and (voice is None) != (gate is None):
+            raise ValueError("this model reads voices at marked rows of the text: give voice (B, speaker_dim, Lt) and gate (B, Lt)")
+        for_video = self.embed_conditions(text, voice, gate, {}) if video else []
+        one = {"text_embedding", "voice_embedding"} <= set(self.config.shared_embeddings)
+        made = dict(zip((block.cross_attn for block in self.blocks), for_video, strict=False)) if one else {}
+        for_audio = self.audio.embed_conditions(text, voice, gate, made)
+        return Conditions(for_video, for_audio, None if gate is None or self.config.speakers else gate.reshape(-1, 1, 1))
 
     def forward(
         self,
@@ -105,12 +111,7 @@ class UniTalkingTransformer(Stream):
         for i, (video_block, audio_block) in enumerate(zip(self.blocks, self.audio.blocks, strict=True)):
             step = partial(self._step, i, video_block, audio_block, v, a, conditions=conditions, visibility=visibility, attend=attend)
             v_tokens, a_tokens = step(v_tokens, a_tokens) if run_block is None else run_block(i, step, v_tokens, a_tokens)
-        out_video = out_audio = None
-        if v is not None and v_tokens is not None:
-            out_video = self._leave(self, v_tokens, v)
-        if a is not None and a_tokens is not None:
-            out_audio = self._leave(self.audio, a_tokens, a)
-        return out_video, out_audio
+        return self._leave(self, v_tokens, v), self._leave(self.audio, a_tokens, a)
 
     def _enter(
         self, stream: Stream, latent: Tensor | None, t: Tensor | None, start: float
@@ -126,23 +127,18 @@ class UniTalkingTransformer(Stream):
         grid = stream.grid(F.pad(latent, padding).shape)
         if math.prod(grid) % t.shape[1]:
             raise ValueError(f"{t.shape[1]} timesteps do not divide {math.prod(grid)} tokens into equal groups")
-        around = self._around(stream, latent, t, grid) if self.config.predicts == "data" and stream is self else None
+        expects = self.config.predicts == "data" and stream is self
+        around = expected_around(latent, t, grid, self.config.video_patch, self.change) if expects else None
         seen = latent if around is None else normalise(latent, *around)
         x = stream.embed(F.pad(seen, padding))
         e, projected = stream.embed_time(t, x.dtype)
         return x, StreamState(projected, self._rope_tables(stream, grid, start, x.device), e, grid, latent, around)
 
-    def _around(self, stream: Stream, latent: Tensor, t: Tensor, grid: tuple[int, ...]) -> tuple[Tensor, Guess]:
-        """Noise levels (B, 1, ...) as fine as the latent, and where its data are expected."""
-        level = (t / 1000).repeat_interleave(math.prod(grid) // t.shape[1], dim=1).unflatten(1, grid)
-        for axis, cells in enumerate(stream.patch or ()):
-            level = level.repeat_interleave(cells, dim=1 + axis)
-        first_given = (t[:, 0] == 0) & (t.shape[1] > 1)
-        return level[_cropped(latent)].unsqueeze(1), guess(latent, first_given, self.change)
-
-    def _leave(self, stream: Stream, tokens: Tensor, state: StreamState) -> Tensor:
+    def _leave(self, stream: Stream, tokens: Tensor | None, state: StreamState | None) -> Tensor | None:
         """The velocity, in the shape of the latent that came in."""
-        out = stream.unembed(tokens, state.head_e, state.grid)[_cropped(state.latent)]
+        if tokens is None or state is None:
+            return None
+        out = stream.unembed(tokens, state.head_e, state.grid)[cropped(state.latent)]
         return out if state.around is None else to_velocity(out, state.latent, *state.around)
 
     def _rope_tables(self, stream: Stream, grid: tuple[int, ...], start: float, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -198,8 +194,3 @@ class UniTalkingTransformer(Stream):
         heads = self.config.heads
         attended = joint_attention(qkv[0], qkv[1], heads, attend, visibility) if len(qkv) == 2 else (attend(*qkv[0], heads),)
         return [block.self_attn.o(rows) for (block, *_), rows in zip(streams, attended, strict=True)]
-
-
-def _cropped(latent: Tensor) -> tuple[Any, ...]:
-    """The index that brings what was padded to whole patches back to the latent's sizes."""
-    return (..., *(slice(n) for n in latent.shape[2:]))

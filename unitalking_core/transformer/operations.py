@@ -46,4 +46,5 @@ class Operations:
     ConvTranspose1d = nn.ConvTranspose1d
     LayerNorm = nn.LayerNorm
     RMSNorm = nn.RMSNorm
+    Embedding = nn.Embedding
     Modulation = Modulation

@@ -7,10 +7,12 @@ Parameter names are Wan2.2's own, except that `modulation` is a leaf module (`mo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import TransformerConfig
@@ -45,7 +47,7 @@ class Block(nn.Module):
         self.norm1 = operations.LayerNorm(dim, eps, elementwise_affine=False, **factory)
         self.self_attn = SelfAttention(dim, heads, eps, operations, **factory)
         self.norm3 = operations.LayerNorm(dim, eps, elementwise_affine=True, **factory)
-        self.cross_attn = DualCrossAttention(dim, heads, eps, operations, **factory)
+        self.cross_attn = DualCrossAttention(dim, heads, eps, operations, voice=not config.speakers, **factory)
         self.norm2 = operations.LayerNorm(dim, eps, elementwise_affine=False, **factory)
         self.ffn = nn.Sequential(
             operations.Linear(dim, config.ffn_dim, **factory),
@@ -77,6 +79,33 @@ class Head(nn.Module):
         return self.head(modulate(self.norm(x), shift.to(x.dtype), scale.to(x.dtype)))
 
 
+class GatedConv(nn.Module):
+    """w2(silu(w1 x) * w3 x), in convolutions over time: x (B, D, La) -> (B, D, La)."""
+
+    def __init__(self, conv: Callable[..., nn.Module], dim: int, hidden: int) -> None:
+        super().__init__()
+        self.w1, self.w2, self.w3 = conv(dim, hidden, bias=False), conv(hidden, dim, bias=False), conv(dim, hidden, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+
+
+class SpeakerEmbedding(nn.Module):
+    """Speaker vectors (B, N, speaker_dim) -> rows of text (B, N, D), as in NAVA. Zeros are a speaker of whom nothing is known."""
+
+    def __init__(self, inputs: int, dim: int, operations: Any, **factory: Any) -> None:
+        super().__init__()
+        norm = partial(operations.LayerNorm, eps=1e-5, **factory)
+        self.net = nn.Sequential(norm(inputs), operations.Linear(inputs, dim, **factory), nn.SiLU(), operations.Linear(dim, dim, **factory))
+        self.out_norm = norm(dim)
+        self.null_token = operations.Embedding(1, dim, **factory)
+
+    def forward(self, x: Tensor) -> Tensor:
+        known = self.out_norm(self.net(x))
+        nobody = self.null_token(torch.zeros(1, dtype=torch.long, device=x.device)).to(known.dtype)
+        return torch.where(x.any(-1, keepdim=True), known, nobody)
+
+
 class Stream(nn.Module):
     """Embeddings, blocks and head of one stream.
 
@@ -98,11 +127,16 @@ class Stream(nn.Module):
         dim = config.dim
         self.config, self.patch = config, patch
         if patch is None:
-            self.patch_embedding = operations.Conv1d(channels, dim, config.audio_kernel, padding=config.audio_kernel // 2, **factory)
+            conv = partial(operations.Conv1d, kernel_size=config.audio_kernel, padding=config.audio_kernel // 2, **factory)
+            gated = [nn.SiLU(), GatedConv(conv, dim, config.audio_hidden)] if config.audio_hidden else []
+            self.patch_embedding = nn.Sequential(conv(channels, dim), *gated) if gated else conv(channels, dim)
         else:
             self.patch_embedding = operations.Conv3d(channels, dim, kernel_size=patch, stride=patch, **factory)
         self.text_embedding = _mlp(config.text_dim, dim, nn.GELU(approximate="tanh"), operations, **factory)
-        self.voice_embedding = _mlp(voice_channels, dim, nn.GELU(approximate="tanh"), operations, **factory)
+        if config.speakers:
+            self.voice_embedding: nn.Module = SpeakerEmbedding(config.speaker_dim, dim, operations, **factory)
+        else:
+            self.voice_embedding = _mlp(voice_channels, dim, nn.GELU(approximate="tanh"), operations, **factory)
         self.time_embedding = _mlp(config.freq_dim, dim, nn.SiLU(), operations, **factory)
         self.time_projection = nn.Sequential(nn.SiLU(), operations.Linear(dim, 6 * dim, **factory))
         layers = (Block(config, operations, **factory) for _ in range(config.layers))
@@ -117,11 +151,16 @@ class Stream(nn.Module):
         """Latent (B, C, T, h, w) or (B, C, La) -> tokens (B, L, D)."""
         return self.patch_embedding(latent).flatten(2).transpose(1, 2)
 
-    def embed_conditions(self, text: Tensor, voice: Tensor | None) -> list[ConditionKV]:
-        """Text (B, Lt, text_dim) and voice (B, Ca, Lr) -> keys and values for every block."""
+    def embed_conditions(
+        self, text: Tensor, voice: Tensor | None, gate: Tensor | None, made: Mapping[DualCrossAttention, ConditionKV]
+    ) -> list[ConditionKV]:
+        """Text and voice, as `UniTalkingTransformer.prepare` has them -> keys and values for every block; some are `made` already."""
         embedded = self.text_embedding(text)
         heard = None if voice is None else self.voice_embedding(voice.transpose(1, 2))
-        return [block.cross_attn.prepare(embedded, heard) for block in self.blocks]
+        if self.config.speakers and heard is not None and gate is not None:
+            embedded, heard = torch.where(gate[..., None] > 0, heard, embedded), None
+        layers = [block.cross_attn for block in self.blocks]
+        return [made[layer] if layer in made else layer.prepare(embedded, heard) for layer in layers]
 
     def embed_time(self, t: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """t (B,) or (B, G) -> e (B, G, D) for the head and its projection (B, G, 6, D) for the blocks."""

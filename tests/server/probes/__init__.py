@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .audio import ProbeAudio, ProbeAudioCodec
 from .host_models import ProbeHostModels
+from .ltx import ProbeLTX, ProbeLTXFile
 from .memory import ProbeMemory
 from .output import output
 from .partial import ProbePartialLoad
@@ -118,7 +119,7 @@ class Probes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             ProbeLatent, ProbeMedia, ProbeModel, ProbePasses, ProbeWan, ProbeMemory, ProbePartialLoad, ProbeAudioCodec, ProbeAudio,
-            ProbeHostModels, ProbeUMT5,
+            ProbeHostModels, ProbeUMT5, ProbeLTXFile, ProbeLTX,
         ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
-from .model import Conditions
+from .transformer import Conditions
 
 
 class PreparedConditions:

@@ -9,7 +9,8 @@ marks what is given.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,6 +31,20 @@ def guess(x: Tensor, first_given: Tensor, change: float) -> Guess:
     """Around the first latent in the rows of `first_given` (B,), within `change`; around 0 within 1 in the others."""
     rows = first_given.view(-1, *[1] * (x.ndim - 1))
     return Guess(torch.where(rows, x[:, :, :1].float(), 0.0), torch.where(rows, change, 1.0))
+
+
+def expected_around(x: Tensor, t: Tensor, grid: tuple[int, ...], patch: tuple[int, ...], change: float) -> tuple[Tensor, Guess]:
+    """Noise levels (B, 1, ...) as fine as the latent, of timesteps t (B, G) on its grid of tokens, and where its data are expected."""
+    level = (t / 1000).repeat_interleave(math.prod(grid) // t.shape[1], dim=1).unflatten(1, grid)
+    for axis, cells in enumerate(patch):
+        level = level.repeat_interleave(cells, dim=1 + axis)
+    first_given = (t[:, 0] == 0) & (t.shape[1] > 1)
+    return level[cropped(x)].unsqueeze(1), guess(x, first_given, change)
+
+
+def cropped(x: Tensor) -> tuple[Any, ...]:
+    """The index that brings what was padded to whole patches back to the latent's sizes."""
+    return (..., *(slice(n) for n in x.shape[2:]))
 
 
 def normalise(x: Tensor, level: Tensor, expected: Guess) -> Tensor:

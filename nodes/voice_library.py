@@ -31,6 +31,15 @@ def register_voice_folder() -> None:
     folder_paths.folder_names_and_paths[FOLDER] = (paths, {".safetensors"})
 
 
+def voice_files() -> list[str]:
+    """Names of all voices. The host remembers folders and stumbles over one that somebody has removed since."""
+    try:
+        return folder_paths.get_filename_list(FOLDER)
+    except FileNotFoundError:
+        folder_paths.filename_list_cache.pop(FOLDER, None)
+        return folder_paths.get_filename_list(FOLDER)
+
+
 class UniTalkingSaveVoice(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -72,7 +81,7 @@ class UniTalkingSaveVoice(io.ComfyNode):
 class UniTalkingLoadVoice(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        names = folder_paths.get_filename_list(FOLDER) or [NONE_YET]
+        names = voice_files() or [NONE_YET]
         return io.Schema(
             node_id="UniTalkingLoadVoice",
             display_name="UniTalking Load Voice",

@@ -25,6 +25,7 @@ from unitalking_core.config import AudioConfig, ModelConfig, SamplingConfig, Tex
 from unitalking_core.transformer import UniTalkingTransformer
 
 CHECKPOINT = "random.safetensors"
+SEED = 1
 PORTRAIT, VOICE = "test_portrait.png", "test_voice.wav"
 
 
@@ -87,7 +88,7 @@ def main_job() -> Prompt:
     prompt["2"]["inputs"]["image"], prompt["3"]["inputs"]["audio"] = PORTRAIT, VOICE
     prompt["4"]["inputs"]["text"] = "<S>the red bird sings<E> a woman"
     prompt["7"]["inputs"]["seconds"] = 0.6
-    prompt["8"]["inputs"]["steps"] = 4
+    prompt["8"]["inputs"] |= {"steps": 4, "seed": SEED}
     return prompt
 
 
@@ -107,13 +108,13 @@ def with_core_sampler(name: str, kind: str, **settings: Any) -> Prompt:
         prompt[node] = {"class_type": "UniTalkingApplyVoice", "inputs": {"conditioning": [source, 0], "voice": ["6", 0]}}
     conditions = {"positive": ["40", 0], "negative": ["50", 0]}
     if kind == "KSampler":
-        inputs = {"model": ["1", 0], **conditions, "latent_image": ["7", 0], "seed": 1, "steps": 4, "cfg": 3.0}
+        inputs = {"model": ["1", 0], **conditions, "latent_image": ["7", 0], "seed": SEED, "steps": 4, "cfg": 3.0}
         inputs |= {"sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
         prompt["8"] = {"class_type": kind, "inputs": inputs | settings}
         return prompt
     inputs = {"noise": ["81", 0], "guider": ["82", 0], "sampler": ["83", 0], "sigmas": ["84", 0], "latent_image": ["7", 0]}
     prompt["8"] = {"class_type": kind, "inputs": inputs}
-    prompt["81"] = {"class_type": "RandomNoise", "inputs": {"noise_seed": 1}}
+    prompt["81"] = {"class_type": "RandomNoise", "inputs": {"noise_seed": SEED}}
     prompt["82"] = {"class_type": "CFGGuider", "inputs": {"model": ["1", 0], **conditions, "cfg": 3.0}}
     prompt["83"] = {"class_type": "KSamplerSelect", "inputs": {"sampler_name": "euler"}}
     prompt["84"] = {"class_type": "BasicScheduler", "inputs": {"model": ["1", 0], "scheduler": "simple", "steps": 4, "denoise": 1.0}}

@@ -38,7 +38,7 @@ export async function openTemplate(page, name, pack = null) {
   if (pack) await dialog.getByText(pack, { exact: true }).first().click()
   const card = dialog.locator(`[data-testid="template-workflow-${name}"]`)
   if (!(await card.count())) await dialog.getByRole('textbox').first().fill(name)
-  await card.first().click({ timeout: 15 * SECONDS })
+  await card.first().click({ timeout: 60 * SECONDS }) // the first search of some 500 templates takes long
   await page.waitForFunction(
     (old) => JSON.stringify(window.app.graph.serialize().nodes.map((node) => [node.id, node.type])) !== old,
     before,

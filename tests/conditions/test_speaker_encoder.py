@@ -48,6 +48,13 @@ def test_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) 
     torch.save({"state_dict": {}, "model_config": Path("x")}, tmp_path / "code.pt")
     assert main(["convert-speaker-encoder", str(tmp_path / "code.pt"), "--out", str(tmp_path / "x.safetensors")]) == 1
     assert "could run code" in capsys.readouterr().err
+    torch.save({"x": torch.ones(1)}, tmp_path / "none.pt")
+    (tmp_path / "junk.safetensors").write_bytes(b"hello")
+    (tmp_path / "junk.pt").write_bytes(b"hello")
+    for name, message in (("none.pt", "no published ReDimNet"), ("junk.safetensors", "damaged or no"), ("junk.pt", "junk.pt is")):
+        assert main(["convert-speaker-encoder", str(tmp_path / name), "--out", str(tmp_path / "x.safetensors")]) == 1
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "x.safetensors").exists()
 
 
 def test_the_recording_is_heard_as_it_is() -> None:

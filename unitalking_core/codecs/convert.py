@@ -5,8 +5,6 @@ For the command line alone: the originals exist as pickles only, which a node ne
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..checkpoint import CheckpointError
+from ..checkpoint.pickled import unpickle
 from ..config import AudioConfig
 from .audio_file import write_audio_codec
 from .mmaudio import mmaudio_config
@@ -44,14 +43,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"no such file: {path}")
     with path.open("rb") as file:
         start = file.read(9)
-    try:
-        if start[8:] == b"{":
+    if start[8:] == b"{":
+        try:
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path.name} is refused: it holds more than tensors, and loading it could run code") from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path.name} is cut short, damaged or no file of weights; fetch it again") from error
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path.name} is cut short, damaged or no file of weights; fetch it again") from error
+    content = unpickle(path, "file of weights")
     for wrapping in ("generator", "state_dict", "module"):
         content = content.get(wrapping, content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from ..checkpoint import CheckpointError, load_into, write_atomically
 from ..checkpoint.container import check_numbers, open_container
+from ..checkpoint.pickled import unpickle
 from ..config import ConfigError
 from .redimnet import KNOWN, SAMPLE_RATE, ReDimNet
 from .voice import ReferenceVoice
@@ -30,15 +30,11 @@ def convert(published: Path, out: Path) -> ReDimNet:
     """A published ReDimNet (`model_config`, `state_dict`) -> a safetensors file. Raises CheckpointError, ConfigError."""
     if out.suffix != ".safetensors":
         raise CheckpointError(f"{out.name} must end in .safetensors, or ComfyUI does not list it")
-    if not published.is_file():
-        raise CheckpointError(f"no such file: {published}")
+    content = unpickle(published, "published ReDimNet")
     try:
-        content = torch.load(published, map_location="cpu", weights_only=True)
         config, state = dict(content["model_config"]), dict(content["state_dict"])
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{published.name} is refused: it holds more than tensors and numbers, and could run code") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{published.name} is cut short, damaged or no published ReDimNet ({error!r}); fetch it again") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{published.name} is no published ReDimNet: no model_config and state_dict in it") from error
     told = {key: config[key] for key in KNOWN if key in config}
     told |= {key: config[key] for key in ("emb_bn",) if config.get(key)}
     unused = ("spec.", "cls_head.")

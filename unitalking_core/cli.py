@@ -6,6 +6,7 @@ Every command is a thin call into a room of the core; heavy imports happen insid
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     from .media import ClipError
 
+    # Asked to end, a command cleans up after itself as it does when interrupted: no unfinished file stays.
+    signal.signal(signal.SIGTERM, _end)
     try:
         if "forward" in options:  # a room with a command line of its own
             options.forward(rest)
@@ -43,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"unitalking {options.command}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _add_generate(commands: argparse._SubParsersAction) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,3 +101,17 @@ def test_the_command_makes_a_file_that_loads(tmp_path: Path, capsys: pytest.Capt
     assert gguf.load(tmp_path / "tiny.gguf").config == source.config
     assert main(["convert-gguf", str(tmp_path / "none.safetensors"), "--out", str(tmp_path / "b.gguf")]) != 0
     assert "none.safetensors" in capsys.readouterr().err
+
+
+def test_a_conversion_that_is_asked_to_end_leaves_no_file(tmp_path: Path) -> None:
+    """SIGTERM in the middle of writing, in a process of its own."""
+    source = checkpoint(tmp_path)
+    checkpoints.save(source.path, source.config, source.parts)
+    ends_half_way = (
+        "import os, signal, sys; from unitalking_core import cli; from unitalking_core.checkpoint import ggml;"
+        "ggml.pack = lambda *_: os.kill(os.getpid(), signal.SIGTERM); sys.exit(cli.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", ends_half_way, "convert-gguf", str(source.path), "--out", str(tmp_path / "out" / "tiny.gguf")]
+    ended = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=False)
+    assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
+    assert list((tmp_path / "out").iterdir()) == []

@@ -1,5 +1,6 @@
 """The table of speakers, the shifted voices, and the pinned files of the neural engines."""
 
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 
 from unitalking_core.data import neural_engines
 from unitalking_core.data.engines import ENGINES
-from unitalking_core.data.speakers import SPEAKERS
+from unitalking_core.data.speakers import SPEAKERS, stranger
 from unitalking_core.data.speech import SpeechError, available_speakers, say
-from unitalking_core.data.waveforms import SAMPLE_RATE, shifted
+from unitalking_core.data.waveforms import SAMPLE_RATE, shifted, tilted
 
 
 def test_no_voice_is_in_two_splits() -> None:
@@ -42,3 +43,20 @@ def test_a_shifted_voice_keeps_its_tempo() -> None:
 def test_another_file_than_the_pinned_one_is_refused() -> None:
     with pytest.raises(SpeechError, match=r"vocab\.json is not the file this was written for"):
         neural_engines.checked("vocab.json", b"{}")
+
+
+def test_strangers_are_training_voices_changed_in_pitch_tempo_and_tone() -> None:
+    plain = next(speaker for speaker in SPEAKERS if speaker.name == "slt")
+    rng = random.Random(3)
+    met = [stranger(rng, plain, f"stranger{number}") for number in range(50)]
+    assert len({(person.shift, person.rate, person.tilt) for person in met}) == 50
+    assert {(person.engine, person.voice, person.split) for person in met} == {("flite", "slt", "train")}
+    assert min(person.shift for person in met) < 0.9 < 1.1 < max(person.shift for person in met)
+
+
+def test_a_tilt_is_so_many_decibels_an_octave() -> None:
+    times = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    for hertz, gain in ((500, -2.0), (1000, 0.0), (4000, 4.0)):
+        tone = np.sin(2 * np.pi * hertz * times).astype(np.float32)
+        change = 20 * np.log10(np.std(tilted(tone, 2.0)) / np.std(tone))
+        assert change == pytest.approx(gain, abs=0.01)

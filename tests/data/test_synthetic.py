@@ -14,7 +14,7 @@ from unitalking_core.data.sentences import split_of
 from unitalking_core.data.speech import SPEAKERS, SpeechError, align, available_speakers, say, utter
 from unitalking_core.data.synthetic import Corpus, jobs, prepare
 
-SETTINGS = {"clips": 4, "heldout": 2, "audio_clips": 2, "seed": 5, "workers": 1, "height": 48, "voices_per_speaker": 1}
+SETTINGS = {"clips": 4, "heldout": 2, "audio_clips": 2, "strangers": 2, "seed": 5, "workers": 1, "height": 48, "voices_per_speaker": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,12 +47,12 @@ def _digest(out: Path, line: dict) -> str:
 
 def test_every_clip_is_whole(corpus: Path) -> None:
     lines = _lines(corpus)
-    assert sorted(line["split"] for line in lines) == ["heldout"] * 2 + ["train"] * 4 + ["train_audio"] * 2
+    assert sorted(line["split"] for line in lines) == ["heldout"] * 2 + ["train"] * 4 + ["train_audio"] * 2 + ["train_stranger"] * 2
     for line in lines:
         clip = load_file(corpus / line["file"])
         assert clip["waveform"].dtype == np.int16
-        assert clip["waveform"].shape == (32667,)
-        if line["split"] == "train_audio":
+        assert len(clip["waveform"]) == 32667 or (len(clip["waveform"]) == 64667 and line["split"] == "train_stranger")
+        if line["split"] in ("train_audio", "train_stranger"):
             assert set(clip) == {"waveform"}
         else:
             assert clip["frames"].shape == (49, 48, 48, 3)

@@ -7,6 +7,7 @@ speaker encoder. The mbrola voices' licences do not suit a model that others use
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, replace
 
 
@@ -14,7 +15,8 @@ from dataclasses import dataclass, replace
 class Speaker:
     """One voice. `rate` is its fixed speaking speed (1 = as the engine speaks by itself); `traits` are words for the caption.
 
-    `shift` multiplies pitch and formants at an unchanged tempo, which makes another, virtual, voice of the same engine's (1 = as it is).
+    `shift` multiplies pitch and formants at an unchanged tempo, which makes another, virtual, voice of the same engine's (1 = as it is);
+    `tilt` in decibels per octave makes it brighter or darker.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Speaker:
     traits: tuple[str, ...]
     split: str = "train"
     shift: float = 1.0
+    tilt: float = 0.0
 
 
 _NATURAL: tuple[Speaker, ...] = (
@@ -88,5 +91,22 @@ def _virtual(speaker: Speaker, shift: float) -> Speaker:
 
 
 _VIRTUAL = tuple(_virtual(speaker, shift) for speaker in _NATURAL for shift in _SHIFTS[speaker.name])
+
+STRANGER_SHIFT = (0.82, 1.22)
+STRANGER_RATE = (0.9, 1.12)
+STRANGER_TILT = (-2.0, 2.0)
+
+
+def stranger(rng: random.Random, speaker: Speaker, name: str) -> Speaker:
+    """A voice that is met once: `speaker` with a pitch, a tempo and a tone of its own.
+
+    Many of them teach a model to take a voice from its reference, where a few dozen speakers can be known by heart.
+    """
+    shift = round(rng.uniform(*STRANGER_SHIFT), 2)
+    trait = "high voice" if shift > UP**0.5 else "low voice" if shift < DOWN**0.5 else rng.choice(speaker.traits)
+    return replace(
+        speaker, name=name, shift=shift, rate=speaker.rate * rng.uniform(*STRANGER_RATE), tilt=rng.uniform(*STRANGER_TILT), traits=(trait,)
+    )
+
 
 SPEAKERS: tuple[Speaker, ...] = _NATURAL + _ROBOTIC + _VIRTUAL + _HELDOUT

@@ -18,7 +18,7 @@ from ..conditions.voice import ACTIVE_ABOVE_PEAK, ACTIVE_RMS
 from .engines import ENGINES
 from .speakers import SPEAKERS, Speaker
 from .visemes import Phone
-from .waveforms import SAMPLE_RATE, SpeechError, shifted, to_int16
+from .waveforms import SAMPLE_RATE, SpeechError, shifted, tilted, to_int16
 
 
 def _installed(speaker: Speaker) -> bool:
@@ -49,7 +49,9 @@ def say(speaker: Speaker, text: str, rate: float | None = None) -> np.ndarray:
         raise SpeechError(f"speaker {speaker.name!r} needs the engine {speaker.engine!r}, which is not installed: {engine.install}")
     # A shifted voice lasts 1 / shift as long: the engine speaks that much slower (or faster), and the tempo stays.
     waveform = engine.say(speaker.voice, text, (rate or speaker.rate) / speaker.shift)
-    return waveform if speaker.shift == 1.0 else shifted(waveform, speaker.shift)
+    if speaker.shift != 1.0:
+        waveform = shifted(waveform, speaker.shift)
+    return tilted(waveform, speaker.tilt) if speaker.tilt else waveform
 
 
 @lru_cache(maxsize=1)

@@ -1,12 +1,13 @@
 """The synthetic corpus: a free engine's voice on a drawn face, one short sentence a clip, two in a long clip.
 
 On disk: `<out>/manifest.jsonl` (one clip a line, written after its file), `<out>/clips/NNNNNN.safetensors` (frames uint8 (F, H, H, 3),
-waveform int16 (N,), mouth float16 (F, 3)), `<out>/audio/NNNNNN.safetensors` (no frames: speech for the first training stage) and
+waveform int16 (N,), mouth float16 (F, 3)), `<out>/audio/NNNNNN.safetensors` (no frames: speech for the first training stage),
+`<out>/strangers/NNNNNN.safetensors` (as those, each by a voice that is met once) and
 `<out>/voices/SPEAKER_K.safetensors` (waveform int16, 2.5 to 4 s: reference recordings of sentences that no clip says).
 
-Splits: "train" and "train_audio" use training sentences, faces and speakers; a "heldout" clip has a held-out sentence and face, and in
-every second clip a held-out speaker (its manifest line says which under "heldout"). Clip i depends on the seed and i alone, so that
-any number of workers, and any number of interruptions, give the same corpus.
+Splits: "train", "train_audio" and "train_stranger" use training sentences, faces and speakers; a "heldout" clip has a held-out sentence
+and face, and in every second clip a held-out speaker (its manifest line says which under "heldout"). Clip i depends on the seed and i
+alone, so that any number of workers, and any number of interruptions, give the same corpus.
 
     python -m unitalking_core.data.synthetic OUT --clips 2500 --heldout 100 --audio-clips 2500 --workers 2
 """
@@ -30,6 +31,7 @@ from safetensors.numpy import save
 from .faces import describe, sample_face
 from .render import mouth_box, render, sample_motion
 from .sentences import draw
+from .speakers import stranger
 from .speech import SAMPLE_RATE, Speaker, SpeechError, available_speakers, missing_engines, to_int16, utter
 from .visemes import Phone, mouth_curves
 
@@ -40,6 +42,8 @@ LEAD_SECONDS = (0.10, 0.25)
 TAIL_SECONDS = 0.06
 VOICE_SECONDS = (2.5, 4.0)
 ATTEMPTS = 60
+STRANGERS_TRIED = 10
+STRANGERS_LONG_SHARE = 0.4
 ROOMS = ("quiet room", "quiet studio", "silent background")
 
 
@@ -58,11 +62,12 @@ class Corpus:
     height: int
     voices_per_speaker: int
     speakers: tuple[str, ...]
+    strangers: int = 0
 
 
 @dataclass(frozen=True)
 class Job:
-    """One clip to make. `split` is "train", "heldout" or "train_audio"; `index` counts within the split, `file` is relative."""
+    """One clip to make. `split` is "train", "heldout", "train_audio" or "train_stranger"; `index` counts within it, `file` is relative."""
 
     split: str
     index: int
@@ -80,7 +85,8 @@ def jobs(corpus: Corpus) -> list[Job]:
             held += 1
         else:
             listed.append(Job("train", number - held, f"clips/{number:06d}.safetensors"))
-    return listed + [Job("train_audio", index, f"audio/{index:06d}.safetensors") for index in range(corpus.audio_clips)]
+    listed += [Job("train_audio", index, f"audio/{index:06d}.safetensors") for index in range(corpus.audio_clips)]
+    return listed + [Job("train_stranger", index, f"strangers/{index:06d}.safetensors") for index in range(corpus.strangers)]
 
 
 def _write(path: Path, tensors: dict[str, np.ndarray]) -> None:
@@ -110,6 +116,19 @@ def _make_voice(out: Path, speaker: Speaker, number: int) -> None:
             _write(path, {"waveform": to_int16(waveform)})
             return
     raise SpeechError(f"{speaker.name} gave no reference recording of {VOICE_SECONDS} s in {ATTEMPTS} attempts")
+
+
+def _stranger(out: Path, rng: random.Random, people: list[Speaker], index: int) -> tuple[Speaker, int]:
+    """Clip `index`'s own voice, and the number of its reference recording. Some are too odd for the aligner, or too slow: then another."""
+    for number in range(STRANGERS_TRIED):
+        speaker = stranger(rng, rng.choice(people), f"stranger{index:06d}")
+        try:
+            _make_voice(out, speaker, number)
+        except SpeechError as error:
+            LOG.debug("%s with shift %.2f is left out: %s", speaker.voice, speaker.shift, error)
+            continue
+        return speaker, number
+    raise SpeechError(f"none of {STRANGERS_TRIED} changed voices gave a reference recording; the last was like {speaker.voice}")
 
 
 def _speak(rng: random.Random, speaker: Speaker, split: str, samples: int, clauses: int) -> tuple[str, np.ndarray, list[Phone]]:
@@ -145,8 +164,12 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
     people = unseen if new_speaker else seen
     # Free voices are mostly men's: choosing the gender first keeps the portraits even.
     gender = rng.choice(sorted({speaker.gender for speaker in people}))
-    speaker = rng.choice([speaker for speaker in people if speaker.gender == gender])
-    is_long = rng.random() < corpus.long_share
+    if job.split == "train_stranger":
+        speaker, number = _stranger(out, rng, [person for person in people if person.gender == gender and person.shift == 1.0], job.index)
+    else:
+        speaker = rng.choice([speaker for speaker in people if speaker.gender == gender])
+        number = None
+    is_long = rng.random() < (STRANGERS_LONG_SHARE if job.split == "train_stranger" else corpus.long_share)
     frames = corpus.long_frames if is_long else corpus.frames
     samples = round(frames * SAMPLE_RATE / corpus.fps)
     words, waveform, phones = _speak(rng, speaker, job.split, samples, 1 + is_long)
@@ -158,7 +181,7 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
         "speaker": speaker.name,
     }
     tensors = {"waveform": to_int16(waveform)}
-    if job.split == "train_audio":
+    if job.split in ("train_audio", "train_stranger"):
         portrait = f"a {speaker.gender}"
     else:
         # Even face seeds are for training, odd ones are held out, negative ones are left to demonstrations.
@@ -171,7 +194,7 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
         line["mouth_box"] = [round(value, 4) for value in mouth_box(face)]
     _write(out / job.file, tensors)
     line["text"] = f"<S>{words}<E> {portrait}, {rng.choice(speaker.traits)}, {rng.choice(ROOMS)}"
-    line["voice_file"] = _voice_name(speaker, rng.randrange(corpus.voices_per_speaker))
+    line["voice_file"] = _voice_name(speaker, rng.randrange(corpus.voices_per_speaker) if number is None else number)
     line["sample_rate"] = SAMPLE_RATE
     line["seconds"] = round(samples / SAMPLE_RATE, 6)
     line["phones"] = [[round(start, 3), round(end, 3), symbol] for start, end, symbol in phones]
@@ -206,14 +229,15 @@ def _finished(manifest: Path) -> set[str]:
 
 
 def _agree(out: Path, corpus: Corpus) -> None:
-    """Raise ValueError when the folder holds another corpus. Speech alone comes last, so that there may be more of it than before."""
+    """Raise ValueError when the folder holds another corpus. There may be more speech alone than before: no clip depends on another."""
     path = out / "corpus.json"
     stated = json.loads(json.dumps(asdict(corpus)))
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
+        there.setdefault("strangers", 0)
         differing = sorted(key for key in stated if stated[key] != there.get(key))
-        if differing == ["audio_clips"] and stated["audio_clips"] > there["audio_clips"]:
-            LOG.info("the corpus grows from %d clips of speech alone to %d", there["audio_clips"], stated["audio_clips"])
+        if differing and all(key in ("audio_clips", "strangers") and stated[key] > there[key] for key in differing):
+            LOG.info("the corpus grows to %d clips of speech alone and %d by strangers", stated["audio_clips"], stated["strangers"])
         elif differing:
             told = ", ".join(f"{key}: {there.get(key)} there, {stated[key]} asked" for key in differing)
             raise ValueError(
@@ -236,6 +260,7 @@ def prepare(
     *,
     heldout: int = 100,
     audio_clips: int = 0,
+    strangers: int = 0,
     faces: bool = True,
     frames: int = 49,
     long_frames: int = 97,
@@ -244,16 +269,17 @@ def prepare(
     height: int = 128,
     voices_per_speaker: int = 16,
 ) -> Path:
-    """Make the corpus, or go on with an interrupted one, or with more `audio_clips` than before; returns the manifest's path.
+    """Make the corpus, or go on with an interrupted one, or with more `audio_clips` or `strangers`; returns the manifest's path.
 
     `clips` training clips and `heldout` held-out ones with pictures (F = `frames` at `fps`, or `long_frames` in a share of them; `height`
-    pixels square), then `audio_clips`
-    without; `faces=False` makes all training clips without pictures and none held out. Raises ValueError when the folder holds another
-    corpus, SpeechError when no training voice is installed.
+    pixels square), then without pictures `audio_clips`, and `strangers` by voices that are met once; `faces=False` makes all training clips
+    without pictures and none held out. Raises ValueError when the folder holds another corpus, SpeechError when no training voice is
+    installed.
     """
     if not faces:
         clips, heldout, audio_clips = 0, 0, audio_clips + clips
-    if min(clips, heldout, audio_clips) < 0 or clips + heldout + audio_clips < 1 or workers < 1 or voices_per_speaker < 1:
+    counts = (clips, heldout, audio_clips, strangers)
+    if min(counts) < 0 or sum(counts) < 1 or workers < 1 or voices_per_speaker < 1:
         raise ValueError("counts of clips must not be negative nor all zero; workers and voices_per_speaker are at least 1")
     if not 0 <= long_share <= 1:
         raise ValueError(f"the share of long clips is between 0 and 1, got {long_share}")
@@ -263,10 +289,10 @@ def prepare(
     if not any(speaker.split == "train" for speaker in speakers):
         raise SpeechError("no speech engine with a training voice is installed; the least to do: apt-get install flite")
     out = Path(out_dir)
-    for folder in ("clips", "audio", "voices"):
+    for folder in ("clips", "audio", "strangers", "voices"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     names = tuple(speaker.name for speaker in speakers)
-    corpus = Corpus(clips, heldout, audio_clips, seed, frames, long_frames, long_share, fps, height, voices_per_speaker, names)
+    corpus = Corpus(clips, heldout, audio_clips, seed, frames, long_frames, long_share, fps, height, voices_per_speaker, names, strangers)
     _agree(out, corpus)
     manifest = out / "manifest.jsonl"
     done = _finished(manifest)
@@ -294,7 +320,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line of this module."""
     parser = argparse.ArgumentParser(description="Make the synthetic corpus of talking portraits.")
     parser.add_argument("out_dir")
-    for name, default in (("clips", 2500), ("heldout", 100), ("audio-clips", 0), ("seed", 0), ("workers", 2)):
+    for name, default in (("clips", 2500), ("heldout", 100), ("audio-clips", 0), ("strangers", 0), ("seed", 0), ("workers", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     for name, default in (("frames", 49), ("long-frames", 97), ("height", 128), ("voices-per-speaker", 16)):
         parser.add_argument(f"--{name}", type=int, default=default)

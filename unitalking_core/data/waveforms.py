@@ -25,11 +25,19 @@ def resampled(waveform: np.ndarray, old: int, new: int) -> np.ndarray:
 
 
 def shifted(waveform: np.ndarray, factor: float) -> np.ndarray:
-    """Pitch and formants times `factor`, duration divided by it: float32 (N,) -> (about N / factor,).
+    """Pitch and formants times `factor` (to a hundredth), duration divided by it: float32 (N,) -> (about N / factor,).
 
     Speed perturbation as in Ko et al., "Audio augmentation for speech recognition" (Interspeech 2015).
     """
-    return resampled(waveform, round(SAMPLE_RATE * factor), SAMPLE_RATE)
+    # Whole hundredths: two rates without a common divisor would need a filter for each of their many phases.
+    return resampled(waveform, round(factor * 100) * SAMPLE_RATE // 100, SAMPLE_RATE)
+
+
+def tilted(waveform: np.ndarray, decibels_per_octave: float) -> np.ndarray:
+    """Brighter (above 0) or darker (below), around 1 kHz and no lower than 60 Hz: float32 (N,) -> (N,)."""
+    spectrum = np.fft.rfft(waveform)
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(waveform), 1 / SAMPLE_RATE), 60.0) / 1000.0)
+    return np.fft.irfft(spectrum * 10.0 ** (decibels_per_octave * octaves / 20.0), len(waveform)).astype(np.float32)
 
 
 def to_int16(waveform: np.ndarray) -> np.ndarray:

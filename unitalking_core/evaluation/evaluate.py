@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ..training.corpus import Item, read_manifest
+from ..training.corpus import Item, in_training, read_manifest
 from .clips import Maker, Trial
 from .curves import envelope
 from .metrics import Case, Column, Columns, Figure, Metric, Test, has_both
@@ -44,7 +44,6 @@ LOG = logging.getLogger(__name__)
 FORMAT = "unitalking-metrics/1"
 CURVES = 12
 """Clips whose curves are in the document."""
-TRAINING_SPLITS = ("train", "train_audio")
 
 
 def all_metrics(place: Place, whisper: Path | None = None) -> tuple[Metric, ...]:
@@ -78,7 +77,7 @@ def evaluate(
     made = {trial: maker.trial(trial, items) for trial in trials}
     everything = read_manifest(maker.corpus)
     voices = _voices(maker.corpus, everything)
-    heard = {item.speaker for item in everything if item.split in TRAINING_SPLITS}
+    heard = {item.speaker for item in everything if in_training(item.split)}
     tasks: dict[str, dict] = {}
     clips: dict[str, list] = {}
     curves: dict[str, list] = {}
@@ -152,10 +151,11 @@ def _entry(figure: Figure, tool: str, columns: Columns | None, reason: str | Non
 
 
 def _voices(corpus: Path, items: Sequence[Item]) -> dict[str, tuple[Recording, ...]]:
-    """Every speaker's reference recordings that a clip of the manifest names."""
+    """Every speaker's reference recordings that a clip of the manifest names; voices that are met once are no speakers to choose from."""
     named: dict[str, set[str]] = {}
     for item in items:
-        named.setdefault(item.speaker, set()).add(item.voice_file)
+        if item.split != "train_stranger":
+            named.setdefault(item.speaker, set()).add(item.voice_file)
     return {speaker: tuple(Recording(corpus / file) for file in sorted(files)) for speaker, files in sorted(named.items())}
 
 

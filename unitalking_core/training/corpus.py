@@ -39,7 +39,7 @@ class Item:
 
 
 def in_training(split: str) -> bool:
-    """Whether clips of this split may be learned from: "train", and "train_audio" without video. All others are held out."""
+    """Whether clips of this split may be learned from: "train"; "train_audio" and "train_stranger", without video. Others are held out."""
     return split.startswith("train")
 
 

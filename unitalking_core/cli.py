@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .part_options import add_part_options, part_files
+
 NANO = Path(__file__).parent.parent / "models" / "nano" / "unitalking-nano.safetensors"
 
 
@@ -60,8 +62,7 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--portrait", type=Path, help="a picture of a face; without it the model draws one")
     parser.add_argument("--voice", type=Path, help="3 to 5 s of speech; without it the model chooses a voice")
     parser.add_argument("--checkpoint", type=Path, default=NANO, help="a UniTalking checkpoint (default: the nano model)")
-    for name, what in (("text-encoder", "UMT5-XXL"), ("vae", "Wan2.2's VAE"), ("audio-codec", "MMAudio's codec, converted")):
-        parser.add_argument(f"--{name}", type=Path, help=f"{what}: its file, where the checkpoint does not hold it")
+    add_part_options(parser)
     parser.add_argument("--seconds", type=float, help="length of the clip (default: the model's own)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int)
@@ -73,7 +74,6 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
 
 
 def _generate(options: argparse.Namespace) -> None:
-    from .checkpoint import AUDIO_CODEC, TEXT_ENCODER, VIDEO_CODEC
     from .conditions.script import parse
     from .flow import Guidance
     from .generate import Pipeline
@@ -87,8 +87,7 @@ def _generate(options: argparse.Namespace) -> None:
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"at least one step is needed, got --steps {options.steps}")
     started = time.perf_counter()
-    files = {TEXT_ENCODER: options.text_encoder, VIDEO_CODEC: options.vae, AUDIO_CODEC: options.audio_codec}
-    pipeline = Pipeline.load(options.checkpoint, _device(options.device), files={part: file for part, file in files.items() if file})
+    pipeline = Pipeline.load(options.checkpoint, _device(options.device), files=part_files(options))
     text = pipeline.config.sampling.text_scale if options.text_scale is None else options.text_scale
 
     def show(what: str) -> Callable[[int, int], None]:

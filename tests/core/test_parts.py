@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from unitalking_core.checkpoint import CheckpointError
 from unitalking_core.codecs.mmaudio import mmaudio_config
 from unitalking_core.config import ConfigError, TextConfig
 from unitalking_core.generate import Pipeline
+from unitalking_core.part_options import add_part_options, part_files
 from unitalking_core.parts import load_part
 from unitalking_core.transformer import UniTalkingTransformer
 
@@ -68,3 +70,11 @@ def test_a_tokenizer_beside_the_file_is_found(files: dict[str, Path], tmp_path: 
     (tmp_path / "tokenizer" / "spiece.model").write_bytes(tiny_umt5.tokenizer())
     encoder = load_part(checkpoints.load(files["model"]), TEXT, bare)
     assert encoder.encode(["a bird"]).shape == (1, 24, 32)
+
+
+def test_the_command_line_names_parts_as_checkpoints_do() -> None:
+    parser = argparse.ArgumentParser()
+    add_part_options(parser)
+    assert part_files(parser.parse_args(["--vae", "wan.safetensors"])) == {VIDEO: Path("wan.safetensors")}
+    given = parser.parse_args(["--text-encoder", "a", "--vae", "b", "--audio-codec", "c"])
+    assert list(part_files(given)) == [TEXT, VIDEO, AUDIO]

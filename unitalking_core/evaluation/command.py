@@ -8,6 +8,8 @@ import logging
 import tempfile
 from pathlib import Path
 
+from ..part_options import add_part_options, part_files
+
 ROOT = Path(__file__).parent.parent.parent
 TOOLS = ROOT / ".host" / "evaluation"
 TASKS = "TIR2AV,A2V,TV2A,T2A,TIR2AV-apart"
@@ -16,6 +18,7 @@ TASKS = "TIR2AV,A2V,TV2A,T2A,TIR2AV-apart"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("checkpoint", type=Path, help="a UniTalking checkpoint")
+    add_part_options(parser)
     parser.add_argument("--corpus", type=Path, required=True, help="a folder with manifest.jsonl; its held-out clips are the test")
     parser.add_argument("--json", type=Path, required=True, metavar="OUT", help="where the figures go")
     parser.add_argument("--manifest", type=Path, help="a test manifest: the corpus must have exactly these held-out clips")
@@ -65,7 +68,7 @@ def _evaluate(options: argparse.Namespace, work: Path) -> None:
     if options.write_manifest is not None:
         write_test_manifest(options.corpus, options.write_manifest)
     items = held_out(read_manifest(options.corpus), options.clips)
-    pipeline = Pipeline.load(options.checkpoint, options.device)
+    pipeline = Pipeline.load(options.checkpoint, options.device, files=part_files(options))
     guidance = default_guidance(pipeline, options.text_scale, options.voice_scale, options.sync_scale)
     settings = Settings(
         checkpoint=sha256_of(options.checkpoint),

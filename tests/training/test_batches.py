@@ -142,3 +142,11 @@ def test_noise_levels_are_stratified_and_follow_their_distribution() -> None:
     assert normal.logit().std().item() == pytest.approx(0.8, abs=5e-3)
     moved = draw(dataclasses.replace(TALK, noise="logit-normal", noise_mean=0.5, noise_std=0.8, shift=2.0))
     assert moved.logit().mean().item() == pytest.approx(0.5 + math.log(2), abs=5e-3)
+
+
+def test_a_stage_may_repeat_the_clips_of_a_split_or_leave_them_out(tmp_path: Path) -> None:
+    met = {}
+    for name, repeats in (("all", {}), ("more", {"train_audio": 3}), ("alone", {"train": 0})):
+        batches = toy_batches(tmp_path, dataclasses.replace(VOICE, repeats=repeats), speech=4)
+        met[name] = Counter(entry.split for bucket in batches.speech for entry in bucket.entries)
+    assert met == {"all": {"train": 9, "train_audio": 4}, "more": {"train": 9, "train_audio": 12}, "alone": {"train_audio": 4}}

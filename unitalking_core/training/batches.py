@@ -72,7 +72,7 @@ class Batches:
         Raises ValueError without any clip, and as `open_texts`.
         """
         used = store.entries[:clips]
-        train = [e for e in used if in_training(e.split)]
+        train = [e for e in used if in_training(e.split) for _ in range(stage.repeats.get(e.split, 1))]
         self.clips, self.store, self.stage = len(used), store, stage
         self.key = f"{seed}/{stage.name}"
         self.timeline, self.voice_tokens, self.texts = timeline, voice_tokens, open_texts(encoder, store, train)

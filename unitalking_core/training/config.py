@@ -91,6 +91,8 @@ class Stage:
     """Extra weight of the places of a clip that move, in units of its average motion: lips are a small part of a picture."""
     mouth: float = 0.0
     """Extra weight of the mouth, where the corpus says where it is."""
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    """How often a clip of a split is met while one of another split is met once; 0 leaves the split out."""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.tasks) - set(TASKS))
@@ -106,6 +108,8 @@ class Stage:
             raise ConfigError(f"stage {self.name}: batch and accumulate must be at least 1, got {self.batch} and {self.accumulate}")
         if set(self.loss_weights) - {"video", "audio"} or min(self.loss_weights.values(), default=0) < 0:
             raise ConfigError(f"stage {self.name}: loss_weights are for video and audio and not negative, got {dict(self.loss_weights)}")
+        if min(self.repeats.values(), default=0) < 0:
+            raise ConfigError(f"stage {self.name}: repeats must not be negative, got {dict(self.repeats)}")
         if self.optimizer not in ("muon", "adamw"):
             raise ConfigError(f"stage {self.name}: unknown optimizer '{self.optimizer}'; there are muon, adamw")
 

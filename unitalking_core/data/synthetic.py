@@ -21,7 +21,7 @@ import multiprocessing
 import os
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,19 +118,6 @@ def _make_voice(out: Path, speaker: Speaker, number: int) -> None:
     raise SpeechError(f"{speaker.name} gave no reference recording of {VOICE_SECONDS} s in {ATTEMPTS} attempts")
 
 
-def _stranger(out: Path, rng: random.Random, people: list[Speaker], index: int) -> tuple[Speaker, int]:
-    """Clip `index`'s own voice, and the number of its reference recording. Some are too odd for the aligner, or too slow: then another."""
-    for number in range(STRANGERS_TRIED):
-        speaker = stranger(rng, rng.choice(people), f"stranger{index:06d}")
-        try:
-            _make_voice(out, speaker, number)
-        except SpeechError as error:
-            LOG.debug("%s with shift %.2f is left out: %s", speaker.voice, speaker.shift, error)
-            continue
-        return speaker, number
-    raise SpeechError(f"none of {STRANGERS_TRIED} changed voices gave a reference recording; the last was like {speaker.voice}")
-
-
 def _speak(rng: random.Random, speaker: Speaker, split: str, samples: int, clauses: int) -> tuple[str, np.ndarray, list[Phone]]:
     """A sentence that fits the clip: its words, the clip's waveform float32 (N,) of `samples` and phones in clip time."""
     lead = rng.uniform(*LEAD_SECONDS)
@@ -154,6 +141,40 @@ def _speak(rng: random.Random, speaker: Speaker, split: str, samples: int, claus
     raise SpeechError(f"{speaker.name} said none of {ATTEMPTS} sentences within {room:.2f} s; last reason: {reason}")
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a clip says, and how it sounds: waveform float32 (N,), phones in clip time."""
+
+    speaker: Speaker
+    frames: int
+    words: str
+    waveform: np.ndarray
+    phones: list[Phone]
+    voice: int | None = None
+    """The number of the reference recording, where there is but one."""
+
+
+def _person_speaks(corpus: Corpus, rng: random.Random, speaker: Speaker, split: str, long_share: float) -> Said:
+    """A sentence that fits the clip, or two."""
+    is_long = rng.random() < long_share
+    frames = corpus.long_frames if is_long else corpus.frames
+    return Said(speaker, frames, *_speak(rng, speaker, split, round(frames * SAMPLE_RATE / corpus.fps), 1 + is_long))
+
+
+def _stranger_speaks(out: Path, corpus: Corpus, rng: random.Random, people: list[Speaker], index: int) -> Said:
+    """The same by a voice that nothing else has, whose reference recording is made too. Some are too odd to be aligned: then another."""
+    for number in range(STRANGERS_TRIED):
+        speaker = stranger(rng, rng.choice([person for person in people if person.shift == 1.0]), f"stranger{index:06d}")
+        try:
+            _make_voice(out, speaker, number)
+            said = _person_speaks(corpus, rng, speaker, "train", STRANGERS_LONG_SHARE)
+        except SpeechError as error:
+            LOG.debug("%s with shift %.2f is left out: %s", speaker.voice, speaker.shift, error)
+            continue
+        return replace(said, voice=number)
+    raise SpeechError(f"none of {STRANGERS_TRIED} changed voices could be understood; the last was like {speaker.voice}")
+
+
 def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
     """Make one clip, write its file under `out`, return its manifest line. Raises SpeechError when the speaker cannot say anything."""
     rng = random.Random(f"{corpus.seed} {job.split} {job.index}")
@@ -164,40 +185,36 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
     people = unseen if new_speaker else seen
     # Free voices are mostly men's: choosing the gender first keeps the portraits even.
     gender = rng.choice(sorted({speaker.gender for speaker in people}))
+    people = [speaker for speaker in people if speaker.gender == gender]
     if job.split == "train_stranger":
-        speaker, number = _stranger(out, rng, [person for person in people if person.gender == gender and person.shift == 1.0], job.index)
+        said = _stranger_speaks(out, corpus, rng, people, job.index)
     else:
-        speaker = rng.choice([speaker for speaker in people if speaker.gender == gender])
-        number = None
-    is_long = rng.random() < (STRANGERS_LONG_SHARE if job.split == "train_stranger" else corpus.long_share)
-    frames = corpus.long_frames if is_long else corpus.frames
-    samples = round(frames * SAMPLE_RATE / corpus.fps)
-    words, waveform, phones = _speak(rng, speaker, job.split, samples, 1 + is_long)
+        said = _person_speaks(corpus, rng, rng.choice(people), job.split, corpus.long_share)
     line: dict[str, Any] = {
         "id": f"{job.split}-{job.index:06d}",
         "split": job.split,
         "file": job.file,
-        "words": words,
-        "speaker": speaker.name,
+        "words": said.words,
+        "speaker": said.speaker.name,
     }
-    tensors = {"waveform": to_int16(waveform)}
+    tensors = {"waveform": to_int16(said.waveform)}
     if job.split in ("train_audio", "train_stranger"):
-        portrait = f"a {speaker.gender}"
+        portrait = f"a {said.speaker.gender}"
     else:
         # Even face seeds are for training, odd ones are held out, negative ones are left to demonstrations.
         line["face"] = 2 * rng.randrange(2**40) + (job.split == "heldout")
-        face = sample_face(line["face"], speaker.gender)
+        face = sample_face(line["face"], said.speaker.gender)
         portrait = describe(face, rng)
-        mouth = mouth_curves(phones, frames, corpus.fps)
-        tensors["frames"] = render(face, mouth, sample_motion(rng.getrandbits(40), frames, corpus.fps), corpus.height)
+        mouth = mouth_curves(said.phones, said.frames, corpus.fps)
+        tensors["frames"] = render(face, mouth, sample_motion(rng.getrandbits(40), said.frames, corpus.fps), corpus.height)
         tensors["mouth"] = mouth.astype(np.float16)
         line["mouth_box"] = [round(value, 4) for value in mouth_box(face)]
     _write(out / job.file, tensors)
-    line["text"] = f"<S>{words}<E> {portrait}, {rng.choice(speaker.traits)}, {rng.choice(ROOMS)}"
-    line["voice_file"] = _voice_name(speaker, rng.randrange(corpus.voices_per_speaker) if number is None else number)
+    line["text"] = f"<S>{said.words}<E> {portrait}, {rng.choice(said.speaker.traits)}, {rng.choice(ROOMS)}"
+    line["voice_file"] = _voice_name(said.speaker, rng.randrange(corpus.voices_per_speaker) if said.voice is None else said.voice)
     line["sample_rate"] = SAMPLE_RATE
-    line["seconds"] = round(samples / SAMPLE_RATE, 6)
-    line["phones"] = [[round(start, 3), round(end, 3), symbol] for start, end, symbol in phones]
+    line["seconds"] = round(len(said.waveform) / SAMPLE_RATE, 6)
+    line["phones"] = [[round(start, 3), round(end, 3), symbol] for start, end, symbol in said.phones]
     if job.split == "heldout":
         line["heldout"] = ["sentence", "face"] + ["speaker"] * new_speaker
     return line

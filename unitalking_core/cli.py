@@ -65,10 +65,13 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
     add_part_options(parser)
     parser.add_argument("--seconds", type=float, help="length of the clip (default: the model's own)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--text-scale", type=float)
-    parser.add_argument("--voice-scale", type=float, default=1.0)
-    parser.add_argument("--sync-scale", type=float, default=0.0)
+    for name, kind, what in (
+        ("steps", int, "of sampling"),
+        ("text-scale", float, "guidance by the text"),
+        ("voice-scale", float, "guidance by the voice"),
+        ("sync-scale", float, "guidance by the other stream"),
+    ):
+        parser.add_argument(f"--{name}", type=kind, help=f"{what} (default: the model's own)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps (default: %(default)s)")
     parser.set_defaults(run=_generate)
 
@@ -88,7 +91,6 @@ def _generate(options: argparse.Namespace) -> None:
         raise ValueError(f"at least one step is needed, got --steps {options.steps}")
     started = time.perf_counter()
     pipeline = Pipeline.load(options.checkpoint, _device(options.device), files=part_files(options))
-    text = pipeline.config.sampling.text_scale if options.text_scale is None else options.text_scale
 
     def show(what: str) -> Callable[[int, int], None]:
         return _progress(lambda done, total: f"{what} {done}/{total}")
@@ -98,7 +100,7 @@ def _generate(options: argparse.Namespace) -> None:
         "voice": None if options.voice is None else read_audio(options.voice),
         "seed": options.seed,
         "steps": options.steps,
-        "guidance": Guidance(text, text, options.voice_scale, options.sync_scale, options.sync_scale),
+        "guidance": Guidance.of(pipeline.config.sampling, options.text_scale, options.voice_scale, options.sync_scale),
     }
     if options.script is None:
         clip = pipeline.generate(options.text, seconds=options.seconds, on_step=show("step"), **common)

@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from .config import SamplingConfig
 
 Velocity = Callable[[Tensor, float], Tensor]
 """v(x, s) of the same shape as x, at noise level s."""
@@ -126,6 +130,19 @@ class Guidance:
     sync_video: float = 0.0
     sync_audio: float = 0.0
     lone_voice: bool = False
+
+    @classmethod
+    def of(cls, own: SamplingConfig, text: float | None = None, voice: float | None = None, sync: float | None = None) -> Guidance:
+        """A model's own guidance, with the scales that are told in place of its own; text and sync are then those of both streams."""
+        audio_text = own.text_scale if own.audio_text_scale is None else own.audio_text_scale
+        return cls(
+            own.text_scale if text is None else text,
+            audio_text if text is None else text,
+            own.voice_scale if voice is None else voice,
+            own.video_sync_scale if sync is None else sync,
+            own.audio_sync_scale if sync is None else sync,
+            own.lone_voice,
+        )
 
     @property
     def passes(self) -> tuple[Pass, ...]:

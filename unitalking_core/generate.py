@@ -103,7 +103,7 @@ class Pipeline:
         width, height = snap_size(*(size or (self.config.video.width, self.config.video.height)), self.config.size_step)
         first = None if portrait is None else self.encode_portrait(portrait, width, height, fit)
         heard = None if voice is None else self.encode_voice(*voice)
-        guidance = guidance or Guidance(settings.text_scale, settings.text_scale)
+        guidance = guidance or Guidance.of(settings)
         if heard is None:
             guidance = guidance.without_voice()
         task = task_for(portrait=first is not None, voice=heard is not None)

@@ -84,7 +84,7 @@ def generate_dialogue(
     frame = (1, config.video.channels, height // stride, width // stride)
     portraits = [None if who.portrait is None else pipeline.encode_portrait(who.portrait, width, height, fit) for who in people]
     voices = [None if who.voice is None else pipeline.encode_voice(*who.voice) for who in people]
-    guidance, steps = guidance or Guidance(settings.text_scale, settings.text_scale), steps or settings.steps
+    guidance, steps = guidance or Guidance.of(settings), steps or settings.steps
     listening = replace(guidance.without_voice(), sync_video=max(guidance.sync_video, LISTENING_SYNC))
     tracks, heard, starts = [Track(config.timeline, portrait) for portrait in portraits], Track(config.timeline), []
     for number, line in enumerate(lines):

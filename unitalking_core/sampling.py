@@ -51,8 +51,10 @@ def sample(
             if noise is not None:
                 noise[row] = torch.randn(noise.shape[1:], generator=generator).to(device)
 
-    passes, count = guidance.passes, len(texts)
     voiced = voice is not None and Condition.VOICE in task.conditions | task.optional
+    guidance = guidance if voiced else guidance.without_voice()
+    guidance = guidance if video is not None else guidance.without_sync()
+    passes, count = guidance.passes, len(texts)
     voice = audio.new_zeros(count, audio.shape[1], 1) if voice is None else voice
     encoded = pipeline.text_encoder.encode([*texts, ""]).to(audio.dtype)
     rows = pipeline.transformer.prepare(

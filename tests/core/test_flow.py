@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from reference import golden
 from torch import Tensor
 
+from unitalking_core.config import SamplingConfig
 from unitalking_core.flow import Guidance, Pass, interpolate, sample_euler, sample_unipc, shift, target, uniform_sigmas, wan_sigmas
 
 
@@ -89,6 +92,13 @@ def test_guidance_is_classifier_free_guidance_per_stream() -> None:
     got = guidance.combine(video, audio)
     for out, streams, scale in ((got[0], video, 4), (got[1], audio, 3)):
         torch.testing.assert_close(out, torch.lerp(streams[Pass.NO_TEXT], streams[Pass.FULL], scale))
+
+
+def test_a_models_own_guidance_and_scales_in_its_place() -> None:
+    own = SamplingConfig(text_scale=5.0, voice_scale=2.0, video_sync_scale=0.5, lone_voice=True)
+    assert Guidance.of(own) == Guidance(5.0, 5.0, 2.0, 0.5, 0.0, lone_voice=True)
+    assert Guidance.of(replace(own, audio_text_scale=3.0)) == Guidance(5.0, 3.0, 2.0, 0.5, 0.0, lone_voice=True)
+    assert Guidance.of(own, 4.0, 1.0, 0.0) == Guidance(4.0, 4.0, lone_voice=True)
 
 
 def test_guidance_terms_add_up() -> None:

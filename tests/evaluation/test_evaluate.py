@@ -13,12 +13,13 @@ from safetensors.numpy import save_file
 from tests.evaluation.fakes import KnownReadings
 from tests.server.graphs import write_random_checkpoint
 from unitalking_core.cli import main
-from unitalking_core.evaluation.clips import Maker, Settings, Trial, default_guidance, held_out
+from unitalking_core.evaluation.clips import Maker, Settings, Trial, held_out
 from unitalking_core.evaluation.evaluate import evaluate
 from unitalking_core.evaluation.metrics.quality import Opinion
 from unitalking_core.evaluation.metrics.words import WordErrors
 from unitalking_core.evaluation.readings import Readings
 from unitalking_core.evaluation.recordings import Recording
+from unitalking_core.flow import Guidance
 from unitalking_core.generate import Pipeline
 from unitalking_core.sampling import sample
 from unitalking_core.tasks import TASKS
@@ -66,7 +67,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def maker(pipeline: Pipeline, corpus: Path, work: Path, **values: object) -> Maker:
-    settings = {"checkpoint": "abc", "manifest": "def", "steps": 2, "guidance": default_guidance(pipeline), "seed": 0, **values}
+    settings = {"checkpoint": "abc", "manifest": "def", "steps": 2, "guidance": Guidance.of(pipeline.config.sampling), "seed": 0, **values}
     return Maker(pipeline, corpus, work, Settings(**settings), batch=2)
 
 
@@ -75,7 +76,7 @@ def test_a_batch_gives_the_clips_that_single_ones_give(pipeline: Pipeline, name:
     generator = torch.Generator().manual_seed(5)
     video = torch.randn(2, 12, 4, 4, 4, generator=generator)
     audio, voice = torch.randn(2, 10, 13, generator=generator), torch.randn(2, 10, 20, generator=generator)
-    options = {"steps": 3, "guidance": default_guidance(pipeline, 2.0, 1.5, 0.5)}
+    options = {"steps": 3, "guidance": Guidance.of(pipeline.config.sampling, 2.0, 1.5, 0.5)}
     texts = ["<S>one<E> a man", "<S>two or three<E> a woman"]
     whole = sample(pipeline, TASKS[name], texts, video, audio, voice, seeds=[3, 4], **options)
     for i in range(2):
@@ -96,7 +97,7 @@ def test_sampling_is_what_generate_does(pipeline: Pipeline) -> None:
     """The same seed, text and scale, nothing given: the same latents."""
     made = pipeline.generate("<S>hello<E> a man", seconds=13 / 24, seed=7, steps=3)
     video, audio = torch.zeros(1, 12, 4, 4, 4), torch.zeros(1, 10, made.clip.audio_tokens)
-    guidance = default_guidance(pipeline)
+    guidance = Guidance.of(pipeline.config.sampling)
     found, _ = sample(
         pipeline, TASKS["T2AV"], ["<S>hello<E> a man"], video, audio, torch.zeros(1, 10, 20), seeds=[7], steps=3, guidance=guidance
     )

@@ -193,12 +193,6 @@ class Maker:
             write_recording(recording.path, None if frames is None else frames[row].numpy(), sound[row].numpy())
 
 
-def default_guidance(pipeline: Pipeline, text: float | None = None, voice: float = 1.0, sync: float = 0.0) -> Guidance:
-    """The checkpoint's own scale of the text, unless another is asked for."""
-    text = pipeline.config.sampling.text_scale if text is None else text
-    return Guidance(text, text, voice, sync, sync)
-
-
 def held_out(items: Sequence[Item], count: int | None) -> list[Item]:
     """The first held-out clips of a corpus, all of them without a count. Raises CorpusError when there are none, or too few."""
     found = [item for item in items if item.split == HELD_OUT]

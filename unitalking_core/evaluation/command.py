@@ -30,9 +30,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that read clips (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=8, help="clips sampled at once (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="of sampling (default: the checkpoint's own)")
-    parser.add_argument("--text-scale", type=float, help="guidance by the text (default: the checkpoint's own)")
-    parser.add_argument("--voice-scale", type=float, default=1.0)
-    parser.add_argument("--sync-scale", type=float, default=0.0)
+    for name, what in (("text", "the text"), ("voice", "the voice"), ("sync", "the other stream")):
+        parser.add_argument(f"--{name}-scale", type=float, help=f"guidance by {what} (default: the checkpoint's own)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="for sampling (default: %(default)s)")
     parser.add_argument("--tools", type=Path, default=TOOLS, help="where faces/, node_modules/ and whisper/ are (default: %(default)s)")
@@ -53,9 +52,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace, work: Path) -> None:
+    from ..flow import Guidance
     from ..generate import Pipeline
     from ..training.corpus import read_manifest
-    from .clips import Maker, Settings, Trial, default_guidance, held_out
+    from .clips import Maker, Settings, Trial, held_out
     from .evaluate import all_metrics, evaluate
     from .manifest import check_same, digest, write_test_manifest
     from .readings import Readings
@@ -69,7 +69,7 @@ def _evaluate(options: argparse.Namespace, work: Path) -> None:
         write_test_manifest(options.corpus, options.write_manifest)
     items = held_out(read_manifest(options.corpus), options.clips)
     pipeline = Pipeline.load(options.checkpoint, options.device, files=part_files(options))
-    guidance = default_guidance(pipeline, options.text_scale, options.voice_scale, options.sync_scale)
+    guidance = Guidance.of(pipeline.config.sampling, options.text_scale, options.voice_scale, options.sync_scale)
     settings = Settings(
         checkpoint=sha256_of(options.checkpoint),
         manifest=digest(options.corpus),

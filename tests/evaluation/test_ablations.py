@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import torch
 from training.toy import write_store
 
 from unitalking_core import checkpoint
 from unitalking_core.codecs import NanoAudioCodec, NanoVideoCodec
 from unitalking_core.config import ConfigError
 from unitalking_core.evaluation.ablation_table import paired, table
-from unitalking_core.evaluation.ablations import Setting, run_ablations
+from unitalking_core.evaluation.ablations import Setting, run_ablations, sampling_ablations
 from unitalking_core.presets import pico
+from unitalking_core.tasks import APART
 from unitalking_core.training.latents import LatentStore
 
 ONE_STEP = [{"name": "voice", "steps": 1, "batch": 2, "lr": 1e-3, "tasks": {"T2A": 1}}]
@@ -99,3 +101,19 @@ def test_rows_are_compared_clip_by_clip_with_the_baseline_of_their_seed() -> Non
     ]
     cells = [line.split(" | ")[-1] for line in table(rows).splitlines()[2:]]
     assert cells == ["1.000 |", "- |", "1.500 (+0.500 ± 0.000) |", "1.200 (+0.200 ± 0.000) |", "1.300 (+0.100 ± 0.000) |"]
+
+
+def test_a_checkpoint_alone_gets_the_rows_of_sampling(tmp_path: Path, source: Path) -> None:
+    asked: list[Setting] = []
+
+    def measure(path: Path, store: LatentStore, setting: Setting, clips: int) -> dict[str, list[float]]:
+        asked.append(setting)
+        return {"motion": [0.5 + setting.sync] * clips} | ({} if setting.sync else {"loss": [1.0] * clips})
+
+    weights = tmp_path / "model.safetensors"
+    checkpoint.save(weights, pico(), {checkpoint.TRANSFORMER: {"head": torch.zeros(3)}})
+    told = sampling_ablations(weights, source / "latents", tmp_path / "out", clips=3, measure=measure)
+    assert [(setting.visibility, setting.sync) for setting in asked] == [(None, 0.0), (APART, 0.0), (None, 1.0)]
+    assert (tmp_path / "out" / "table.md").read_text() == told
+    assert "| sync guidance | 0 | " in told
+    assert "1.500 (+1.000 ± 0.000)" in told

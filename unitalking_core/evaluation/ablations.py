@@ -85,6 +85,17 @@ def run_ablations(
     return table(results)
 
 
+def sampling_ablations(checkpoint: Path, latents: Path, out: Path, *, clips: int, measure: Measure = measure_on_latents) -> str:
+    """The rows that differ in sampling alone, of any checkpoint, such as one that was trained for long; returns the table, as above."""
+    store, results = LatentStore(latents), []
+    for setting in (AS_TRAINED, *SAMPLING):
+        logger.info("measuring %s %s", checkpoint.name, setting.name)
+        results.append({"row": setting.name or BASELINE, "seed": 0, **_measures(checkpoint, store, setting, clips, measure)})
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "table.md").write_text(table(results), encoding="utf-8")
+    return table(results)
+
+
 def _trained(config: TrainingConfig, place: Path) -> bool:
     """Train or go on training; False when it was stopped."""
     noted, said = place / "config.json", json.dumps(dataclasses.asdict(config), indent=2)
@@ -105,24 +116,35 @@ def _measured(config: TrainingConfig, setting: Setting, clips: int, measure: Mea
         if found["clips"] == clips:
             return found
     logger.info("measuring %s %s", checkpoint.parent.name, setting.name)
-    parameters = sum(value.numel() for value in load(checkpoint).part(TRANSFORMER).values())
-    steps = sum(stage.steps for stage in config.stages)
-    with torch.no_grad():
-        measures = measure(checkpoint, LatentStore(Path(config.codecs_from or config.run) / "latents"), setting, clips)
-    found = {"clips": clips, "parameters": parameters, "steps": steps, "measures": measures}
+    store = LatentStore(Path(config.codecs_from or config.run) / "latents")
+    found = {"clips": clips, "steps": sum(stage.steps for stage in config.stages), **_measures(checkpoint, store, setting, clips, measure)}
     kept.write_text(json.dumps(found), encoding="utf-8")
     return found
 
 
+def _measures(checkpoint: Path, store: LatentStore, setting: Setting, clips: int, measure: Measure) -> dict:
+    """{"parameters": ..., "measures": ...}."""
+    parameters = sum(value.numel() for value in load(checkpoint).part(TRANSFORMER).values())
+    with torch.no_grad():
+        return {"parameters": parameters, "measures": measure(checkpoint, store, setting, clips)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m unitalking_core.evaluation.ablations", description="Train, measure and compare.")
-    parser.add_argument("configs", type=Path, help="folder of training configurations, one of them baseline.json")
+    parser.add_argument("configs", type=Path, nargs="?", help="folder of training configurations, one of them baseline.json")
+    parser.add_argument("--checkpoint", type=Path, help="in place of configs: the rows that differ in sampling alone, of this checkpoint")
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="train everything once with each (default: 0)")
     parser.add_argument("--clips", type=int, default=100, help="held-out clips to measure on (default: %(default)s)")
     parser.add_argument("--codecs-from", default="", help="the run whose codecs and latents are used (default: as the configurations say)")
     arguments = parser.parse_args()
+    if (arguments.configs is None) == (arguments.checkpoint is None):
+        parser.error("name a folder of configurations, or --checkpoint with the run that has the latents as --codecs-from")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    if arguments.checkpoint is not None:
+        latents = Path(arguments.codecs_from or "runs/nano") / "latents"
+        logging.info("\n%s", sampling_ablations(arguments.checkpoint, latents, arguments.out, clips=arguments.clips))
+        return
     told = run_ablations(arguments.configs, arguments.out, arguments.seeds, clips=arguments.clips, codecs_from=arguments.codecs_from)
     logging.info("\n%s", told)
 

@@ -18,32 +18,22 @@ import argparse
 import json
 import logging
 import multiprocessing
-import os
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from .faces import describe, sample_face
 from .render import mouth_box, render, sample_motion
-from .sentences import draw
-from .speakers import stranger
-from .speech import SAMPLE_RATE, Speaker, SpeechError, available_speakers, missing_engines, to_int16, utter
-from .visemes import Phone, mouth_curves
+from .speech import SAMPLE_RATE, Speaker, SpeechError, available_speakers, missing_engines, to_int16
+from .utterances import make_voice, person_speaks, stranger_speaks, voice_name, write_tensors
+from .visemes import mouth_curves
 
 LOG = logging.getLogger(__name__)
 
-NOISE_FLOOR = 4e-4
-LEAD_SECONDS = (0.10, 0.25)
-TAIL_SECONDS = 0.06
-VOICE_SECONDS = (2.5, 4.0)
-ATTEMPTS = 60
-STRANGERS_TRIED = 10
-STRANGERS_LONG_SHARE = 0.4
 ROOMS = ("quiet room", "quiet studio", "silent background")
 
 
@@ -89,92 +79,6 @@ def jobs(corpus: Corpus) -> list[Job]:
     return listed + [Job("train_stranger", index, f"strangers/{index:06d}.safetensors") for index in range(corpus.strangers)]
 
 
-def _write(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    """Write a safetensors file whole or not at all."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
-    part.replace(path)
-
-
-def _voice_name(speaker: Speaker, number: int) -> str:
-    return f"voices/{speaker.name}_{number}.safetensors"
-
-
-def _make_voice(out: Path, speaker: Speaker, number: int) -> None:
-    path = out / _voice_name(speaker, number)
-    if path.exists():
-        return
-    rng = random.Random(f"voice {speaker.name} {number}")
-    for _ in range(ATTEMPTS):
-        text = f"{draw(rng, 'voice')}, {draw(rng, 'voice')}"
-        try:
-            waveform, _ = utter(speaker, text)
-        except SpeechError as error:
-            LOG.debug("reference voice of %s: %s", speaker.name, error)
-            continue
-        if VOICE_SECONDS[0] <= len(waveform) / SAMPLE_RATE <= VOICE_SECONDS[1]:
-            _write(path, {"waveform": to_int16(waveform)})
-            return
-    raise SpeechError(f"{speaker.name} gave no reference recording of {VOICE_SECONDS} s in {ATTEMPTS} attempts")
-
-
-def _speak(rng: random.Random, speaker: Speaker, split: str, samples: int, clauses: int) -> tuple[str, np.ndarray, list[Phone]]:
-    """A sentence that fits the clip: its words, the clip's waveform float32 (N,) of `samples` and phones in clip time."""
-    lead = rng.uniform(*LEAD_SECONDS)
-    room = samples / SAMPLE_RATE - LEAD_SECONDS[1] - TAIL_SECONDS
-    reason = "all were too long"
-    for _ in range(ATTEMPTS):
-        words = draw(rng, "heldout" if split == "heldout" else "train", clauses)
-        try:
-            speech, phones = utter(speaker, words)
-        except SpeechError as error:
-            reason = str(error)
-            LOG.debug("skipped %r by %s: %s", words, speaker.name, error)
-            continue
-        if len(speech) / SAMPLE_RATE > room:
-            continue
-        noise = np.random.default_rng(rng.getrandbits(63))
-        waveform = noise.normal(0.0, NOISE_FLOOR, samples).astype(np.float32)
-        first = round(lead * SAMPLE_RATE)
-        waveform[first : first + len(speech)] += speech
-        return words, waveform, [(start + first / SAMPLE_RATE, end + first / SAMPLE_RATE, symbol) for start, end, symbol in phones]
-    raise SpeechError(f"{speaker.name} said none of {ATTEMPTS} sentences within {room:.2f} s; last reason: {reason}")
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a clip says, and how it sounds: waveform float32 (N,), phones in clip time."""
-
-    speaker: Speaker
-    frames: int
-    words: str
-    waveform: np.ndarray
-    phones: list[Phone]
-    voice: int | None = None
-    """The number of the reference recording, where there is but one."""
-
-
-def _person_speaks(corpus: Corpus, rng: random.Random, speaker: Speaker, split: str, long_share: float) -> Said:
-    """A sentence that fits the clip, or two."""
-    is_long = rng.random() < long_share
-    frames = corpus.long_frames if is_long else corpus.frames
-    return Said(speaker, frames, *_speak(rng, speaker, split, round(frames * SAMPLE_RATE / corpus.fps), 1 + is_long))
-
-
-def _stranger_speaks(out: Path, corpus: Corpus, rng: random.Random, people: list[Speaker], index: int) -> Said:
-    """The same by a voice that nothing else has, whose reference recording is made too. Some are too odd to be aligned: then another."""
-    for number in range(STRANGERS_TRIED):
-        speaker = stranger(rng, rng.choice([person for person in people if person.shift == 1.0]), f"stranger{index:06d}")
-        try:
-            _make_voice(out, speaker, number)
-            said = _person_speaks(corpus, rng, speaker, "train", STRANGERS_LONG_SHARE)
-        except SpeechError as error:
-            LOG.debug("%s with shift %.2f is left out: %s", speaker.voice, speaker.shift, error)
-            continue
-        return replace(said, voice=number)
-    raise SpeechError(f"none of {STRANGERS_TRIED} changed voices could be understood; the last was like {speaker.voice}")
-
-
 def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
     """Make one clip, write its file under `out`, return its manifest line. Raises SpeechError when the speaker cannot say anything."""
     rng = random.Random(f"{corpus.seed} {job.split} {job.index}")
@@ -187,9 +91,9 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
     gender = rng.choice(sorted({speaker.gender for speaker in people}))
     people = [speaker for speaker in people if speaker.gender == gender]
     if job.split == "train_stranger":
-        said = _stranger_speaks(out, corpus, rng, people, job.index)
+        said = stranger_speaks(out, corpus, rng, people, job.index)
     else:
-        said = _person_speaks(corpus, rng, rng.choice(people), job.split, corpus.long_share)
+        said = person_speaks(corpus, rng, rng.choice(people), job.split, corpus.long_share)
     line: dict[str, Any] = {
         "id": f"{job.split}-{job.index:06d}",
         "split": job.split,
@@ -209,9 +113,9 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
         tensors["frames"] = render(face, mouth, sample_motion(rng.getrandbits(40), said.frames, corpus.fps), corpus.height)
         tensors["mouth"] = mouth.astype(np.float16)
         line["mouth_box"] = [round(value, 4) for value in mouth_box(face)]
-    _write(out / job.file, tensors)
+    write_tensors(out / job.file, tensors)
     line["text"] = f"<S>{said.words}<E> {portrait}, {rng.choice(said.speaker.traits)}, {rng.choice(ROOMS)}"
-    line["voice_file"] = _voice_name(said.speaker, rng.randrange(corpus.voices_per_speaker) if said.voice is None else said.voice)
+    line["voice_file"] = voice_name(said.speaker, rng.randrange(corpus.voices_per_speaker) if said.voice is None else said.voice)
     line["sample_rate"] = SAMPLE_RATE
     line["seconds"] = round(len(said.waveform) / SAMPLE_RATE, 6)
     line["phones"] = [[round(start, 3), round(end, 3), symbol] for start, end, symbol in said.phones]
@@ -227,7 +131,7 @@ def _one_thread() -> None:
 
 
 def _voice_task(task: tuple[Path, Speaker, int]) -> None:
-    _make_voice(*task)
+    make_voice(*task)
 
 
 def _clip_task(task: tuple[Path, Corpus, Job]) -> dict:

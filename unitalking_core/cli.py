@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .media import ClipError
 
     # Asked to end, a command cleans up after itself as it does when interrupted: no unfinished file stays.
-    signal.signal(signal.SIGTERM, _end)
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         if "forward" in options:  # a room with a command line of its own
             options.forward(rest)
@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ClipError) as error:
         print(f"unitalking {options.command}: {error}", file=sys.stderr)
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

@@ -155,6 +155,10 @@ class Guidance:
             needed.append(Pass.APART)
         return tuple(needed)
 
+    def hears(self, each: Pass) -> bool:
+        """Whether a pass is given the voice."""
+        return each is Pass.FULL if self.lone_voice else each is not Pass.NO_VOICE
+
     def without_voice(self) -> Guidance:
         """The same guidance for a run that has no voice to guide towards."""
         return replace(self, voice=1.0)

@@ -174,7 +174,7 @@ class _GuidedVelocity:
         rows = [encoded[int(p is Pass.NO_TEXT)] for p in self._passes]
         if voice is None:
             return self._transformer.prepare(torch.stack(rows))
-        gate = torch.tensor([float(p is not Pass.NO_VOICE) for p in self._passes], device=voice.device, dtype=self._dtype)
+        gate = torch.tensor([float(self._guidance.hears(p)) for p in self._passes], device=voice.device, dtype=self._dtype)
         return self._transformer.prepare(torch.stack(rows), voice.to(self._dtype).expand(len(rows), -1, -1), gate)
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -60,7 +60,7 @@ def sample(
     rows = pipeline.transformer.prepare(
         torch.cat([encoded[-1:].expand(count, -1, -1) if p is Pass.NO_TEXT else encoded[:-1] for p in passes]),
         fit_voice_tokens(voice, config.audio.max_voice_tokens).repeat(len(passes), 1, 1),
-        torch.tensor([float(voiced and p is not Pass.NO_VOICE) for p in passes], device=device).repeat_interleave(count),
+        torch.tensor([float(voiced and guidance.hears(p)) for p in passes], device=device).repeat_interleave(count),
         video=video is not None,
     )
     seen = [APART if p is Pass.APART else visibility or task.visibility for p in passes for _ in range(count)]

@@ -101,6 +101,12 @@ def test_a_models_own_guidance_and_scales_in_its_place() -> None:
     assert Guidance.of(own, 4.0, 1.0, 0.0) == Guidance(4.0, 4.0, lone_voice=True)
 
 
+@pytest.mark.parametrize(("lone", "hear"), [(False, {Pass.FULL, Pass.NO_TEXT, Pass.APART}), (True, {Pass.FULL})])
+def test_which_passes_hear_the_voice(lone: bool, hear: set[Pass]) -> None:
+    guidance = Guidance(4, 3, 4, 3, 2, lone_voice=lone)
+    assert {each for each in guidance.passes if guidance.hears(each)} == hear
+
+
 def test_guidance_terms_add_up() -> None:
     out = {p: torch.randn(4) for p in Pass}
     c = out[Pass.FULL]

@@ -12,6 +12,7 @@ import pytest
 import torch
 from training.toy import TALK, VOICE, toy_batches
 
+from unitalking_core.config import ConfigError
 from unitalking_core.tasks import APART, TASKS
 from unitalking_core.training.buckets import Bucket, form_buckets
 from unitalking_core.training.latents import Entry
@@ -149,4 +150,8 @@ def test_a_stage_may_repeat_the_clips_of_a_split_or_leave_them_out(tmp_path: Pat
     for name, repeats in (("all", {}), ("more", {"train_audio": 3}), ("alone", {"train": 0})):
         batches = toy_batches(tmp_path, dataclasses.replace(VOICE, repeats=repeats), speech=4)
         met[name] = Counter(entry.split for bucket in batches.speech for entry in bucket.entries)
+    with pytest.raises(ValueError, match="repeats train_sounds, of which there are no training clips; there are train, train_audio"):
+        toy_batches(tmp_path, dataclasses.replace(VOICE, repeats={"train_sounds": 2}), speech=4)
+    with pytest.raises(ConfigError, match="whole numbers"):
+        dataclasses.replace(VOICE, repeats={"train": 0.5})
     assert met == {"all": {"train": 9, "train_audio": 4}, "more": {"train": 9, "train_audio": 12}, "alone": {"train_audio": 4}}

@@ -34,6 +34,12 @@ from .visemes import mouth_curves
 
 LOG = logging.getLogger(__name__)
 
+COUNTED = {
+    "clips": "for training, with a picture",
+    "heldout": "held out of training, with a picture",
+    "audio-clips": "for training, speech alone",
+    "strangers": "for training, speech alone by voices that are met once",
+}
 ROOMS = ("quiet room", "quiet studio", "silent background")
 
 
@@ -242,7 +248,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Make the synthetic corpus of talking portraits.")
     parser.add_argument("out_dir")
     for name, default in (("clips", 2500), ("heldout", 100), ("audio-clips", 0), ("strangers", 0), ("seed", 0), ("workers", 2)):
-        parser.add_argument(f"--{name}", type=int, default=default)
+        parser.add_argument(f"--{name}", type=int, default=default, help=COUNTED.get(name))
     for name, default in (("frames", 49), ("long-frames", 97), ("height", 128), ("voices-per-speaker", 16)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--long-share", type=float, default=0.0, help="part of the clips that are long, of two clauses")

@@ -143,7 +143,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     if arguments.checkpoint is not None:
         latents = Path(arguments.codecs_from or "runs/nano") / "latents"
-        logging.info("\n%s", sampling_ablations(arguments.checkpoint, latents, arguments.out, clips=arguments.clips))
+        logging.info(
+            "\n%s", sampling_ablations(arguments.checkpoint, latents, arguments.out / arguments.checkpoint.stem, clips=arguments.clips)
+        )
         return
     told = run_ablations(arguments.configs, arguments.out, arguments.seeds, clips=arguments.clips, codecs_from=arguments.codecs_from)
     logging.info("\n%s", told)

@@ -69,9 +69,15 @@ class Batches:
     ) -> None:
         """`encoder` as in `open_texts`; `clips`: how many clips of the store to use, for a run that began before the store grew.
 
-        Raises ValueError without any clip, and as `open_texts`.
+        Raises ValueError without any clip, for a split to repeat that is not there, and as `open_texts`.
         """
         used = store.entries[:clips]
+        there = {e.split for e in used if in_training(e.split)}
+        if stage.repeats.keys() - there:
+            raise ValueError(
+                f"the stage '{stage.name}' repeats {', '.join(sorted(stage.repeats.keys() - there))}, of which there are no training clips; "
+                f"there are {', '.join(sorted(there))}"
+            )
         train = [e for e in used if in_training(e.split) for _ in range(stage.repeats.get(e.split, 1))]
         self.clips, self.store, self.stage = len(used), store, stage
         self.key = f"{seed}/{stage.name}"

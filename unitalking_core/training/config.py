@@ -108,8 +108,8 @@ class Stage:
             raise ConfigError(f"stage {self.name}: batch and accumulate must be at least 1, got {self.batch} and {self.accumulate}")
         if set(self.loss_weights) - {"video", "audio"} or min(self.loss_weights.values(), default=0) < 0:
             raise ConfigError(f"stage {self.name}: loss_weights are for video and audio and not negative, got {dict(self.loss_weights)}")
-        if min(self.repeats.values(), default=0) < 0:
-            raise ConfigError(f"stage {self.name}: repeats must not be negative, got {dict(self.repeats)}")
+        if any(not isinstance(count, int) or count < 0 for count in self.repeats.values()):
+            raise ConfigError(f"stage {self.name}: repeats must be whole numbers and not negative, got {dict(self.repeats)}")
         if self.optimizer not in ("muon", "adamw"):
             raise ConfigError(f"stage {self.name}: unknown optimizer '{self.optimizer}'; there are muon, adamw")
 

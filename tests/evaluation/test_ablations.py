@@ -117,3 +117,5 @@ def test_a_checkpoint_alone_gets_the_rows_of_sampling(tmp_path: Path, source: Pa
     assert (tmp_path / "out" / "table.md").read_text() == told
     assert "| sync guidance | 0 | " in told
     assert "1.500 (+1.000 ± 0.000)" in told
+    with pytest.raises(ConfigError, match="name the run that has them with --codecs-from"):
+        sampling_ablations(weights, tmp_path / "nothing", tmp_path / "out", clips=3, measure=measure)

@@ -86,7 +86,12 @@ def run_ablations(
 
 
 def sampling_ablations(checkpoint: Path, latents: Path, out: Path, *, clips: int, measure: Measure = measure_on_latents) -> str:
-    """The rows that differ in sampling alone, of any checkpoint, such as one that was trained for long; returns the table, as above."""
+    """The rows that differ in sampling alone, of any checkpoint, such as one that was trained for long; returns the table, as above.
+
+    Raises ConfigError where there are no latents.
+    """
+    if not latents.is_dir():
+        raise ConfigError(f"no latents at {latents}: name the run that has them with --codecs-from")
     store, results = LatentStore(latents), []
     for setting in (AS_TRAINED, *SAMPLING):
         logger.info("measuring %s %s", checkpoint.name, setting.name)
@@ -141,13 +146,15 @@ def main() -> None:
     if (arguments.configs is None) == (arguments.checkpoint is None):
         parser.error("name a folder of configurations, or --checkpoint with the run that has the latents as --codecs-from")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    if arguments.checkpoint is not None:
-        latents = Path(arguments.codecs_from or "runs/nano") / "latents"
-        logging.info(
-            "\n%s", sampling_ablations(arguments.checkpoint, latents, arguments.out / arguments.checkpoint.stem, clips=arguments.clips)
-        )
-        return
-    told = run_ablations(arguments.configs, arguments.out, arguments.seeds, clips=arguments.clips, codecs_from=arguments.codecs_from)
+    out, clips, codecs_from = arguments.out, arguments.clips, arguments.codecs_from
+    try:
+        if arguments.checkpoint is not None:
+            latents = Path(codecs_from or "runs/nano") / "latents"
+            told = sampling_ablations(arguments.checkpoint, latents, out / arguments.checkpoint.stem, clips=clips)
+        else:
+            told = run_ablations(arguments.configs, out, arguments.seeds, clips=clips, codecs_from=codecs_from)
+    except (ValueError, OSError) as error:
+        parser.exit(1, f"ablations: {error}\n")
     logging.info("\n%s", told)
 
 

@@ -73,9 +73,9 @@ class Batches:
         """
         used = store.entries[:clips]
         there = {e.split for e in used if in_training(e.split)}
-        if stage.repeats.keys() - there:
+        if absent := sorted(stage.repeats.keys() - there):
             raise ValueError(
-                f"the stage '{stage.name}' repeats {', '.join(sorted(stage.repeats.keys() - there))}, of which there are no training clips; "
+                f"the stage '{stage.name}' repeats {', '.join(absent)}, of which there are no training clips; "
                 f"there are {', '.join(sorted(there))}"
             )
         train = [e for e in used if in_training(e.split) for _ in range(stage.repeats.get(e.split, 1))]

@@ -34,5 +34,6 @@ if __name__ == "__main__":
         "sharded": all(isinstance(tensor, DTensor) for tensor in held),
         "values": sum(tensor.numel() for tensor in held),
         "values here": sum(tensor.to_local().numel() for tensor in held if isinstance(tensor, DTensor)),
+        "weights": [float(p.detach().double().sum()) for p in made.learner.parameters()] if not made.sharded else [],
     }
     (where / f"rank{made.rank}.json").write_text(json.dumps(report))

@@ -1,4 +1,4 @@
-"""Two processes that share every parameter train what one process trains, and leave the same files."""
+"""Two processes train what one process trains, and leave the same files: sharing every parameter, or with the whole model each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unitalking_core import checkpoint
 from unitalking_core.config import ConfigError
 from unitalking_core.training import distributed
 from unitalking_core.training.conditions import conditions_for_training
-from unitalking_core.training.distributed import check, share
+from unitalking_core.training.distributed import shards, share
 from unitalking_core.training.state import read_position
 
 ROOT = Path(__file__).parents[2]
@@ -93,10 +93,22 @@ def test_shares_are_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         share(batch)
 
 
-def test_muon_needs_one_process(tmp_path: Path) -> None:
-    check(toy_config(tmp_path, dataclasses.replace(VOICE, optimizer="adamw")))
-    with pytest.raises(ConfigError, match="stage voice: Muon needs whole matrices"):
-        check(toy_config(tmp_path, VOICE))
+@pytest.mark.slow
+def test_with_muon_every_process_has_the_whole_model(tmp_path: Path) -> None:
+    """Speech alone, where the video stream must stay as it is, then all tasks; uneven shares, stopped inside the second stage."""
+    wishes = {"until": 6, "batch": 5, "accumulate": 2, "optimizer": "muon"}
+    reports = train_in_two(tmp_path / "two", **wishes)
+    one = train(tmp_path / "one", **wishes)
+    assert_same_files(tmp_path / "one", tmp_path / "two")
+    assert losses(tmp_path / "two") == [pytest.approx(line, rel=1e-4) for line in losses(tmp_path / "one")]
+    whole = 2 * sum(p.numel() for p in one.learner.parameters())
+    assert all(report["ranks"] == 2 and report["values here"] == 0 and report["values"] == whole for report in reports)
+    assert reports[0]["weights"] == reports[1]["weights"]
+
+
+def test_muon_keeps_the_model_whole(tmp_path: Path) -> None:
+    assert shards(toy_config(tmp_path, dataclasses.replace(VOICE, optimizer="adamw")))
+    assert not shards(toy_config(tmp_path, VOICE, dataclasses.replace(TALK, optimizer="adamw")))
 
 
 def test_conditions_of_a_step_equal_prepared_ones() -> None:

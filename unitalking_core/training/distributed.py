@@ -1,4 +1,4 @@
-"""One training over several processes: every parameter is sharded over all of them with torch's `fully_shard`.
+"""One training over several processes: every parameter is sharded over all of them with torch's `fully_shard`, or every process has it all.
 
 The processes are started by `torchrun` or `accelerate launch`; without them there is one process and nothing here changes anything. All
 draw the same batch, each keeps its own rows, and losses are divided by what the whole batch generates: so the sum of all gradients is that
@@ -12,13 +12,13 @@ gathers the video stream's blocks. Everything else (embeddings, heads, text enco
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import ConfigError
 from .batches import Batch
@@ -31,11 +31,21 @@ def processes() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
 
 
-def check(config: TrainingConfig) -> None:
-    """Raises ConfigError for what several processes cannot train."""
-    for stage in config.stages:
-        if stage.optimizer == "muon":
-            raise ConfigError(f"stage {stage.name}: Muon needs whole matrices, which no process holds; set its optimizer to 'adamw'")
+def shards(config: TrainingConfig) -> bool:
+    """Whether several processes share the parameters of this run: not where a stage needs whole matrices."""
+    return all(stage.optimizer != "muon" for stage in config.stages)
+
+
+def add_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace the gradients of whole parameters by their sums over all processes; what has none anywhere keeps none. Collective."""
+    trained = [p for p in parameters if p.requires_grad]
+    present = torch.tensor([p.grad is not None for p in trained], dtype=torch.float32, device=trained[0].device)
+    dist.all_reduce(present, dist.ReduceOp.MAX)
+    found = [p for p, there in zip(trained, present.tolist(), strict=True) if there]
+    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in found])
+    dist.all_reduce(flat)
+    for parameter, summed in zip(found, flat.split([p.numel() for p in found]), strict=True):
+        parameter.grad = summed.view_as(parameter)
 
 
 def shard(learner: Learner, device: torch.device, precision: str) -> None:

@@ -33,6 +33,7 @@ from ..tasks import TASKS, Given
 from ..timeline import Clip
 from ..transformer import UniTalkingTransformer
 from .config import Stage, TrainingConfig
+from .distributed import shards
 from .lora import adapted_layers
 from .optimizers import takes_muon
 
@@ -107,7 +108,7 @@ def _describe_latents(config: TrainingConfig, model: ModelConfig, clip: Clip) ->
 def _describe_stage(config: TrainingConfig, stage: Stage, model: ModelConfig, transformer: UniTalkingTransformer, ranks: int) -> list[str]:
     weights = list_weights(model, transformer, stage)
     precision = "fp32" if config.precision == "fp32" else "bf16"  # "auto" is bf16 on whatever is worth a plan
-    memory = estimate_memory(model, stage, weights, ranks, precision)
+    memory = estimate_memory(model, stage, weights, ranks, precision, sharded=shards(config))
     rows = rows_of_one(stage, ranks)
     lines = [f"stage {stage.name}: {stage.steps} steps of {stage.accumulate} x {stage.batch} clips, {stage.optimizer}, lr {stage.lr:g}"]
     lines += [f"  tasks {', '.join(f'{name} {weight:g}' for name, weight in stage.tasks.items())}", "  parameters"]
@@ -149,21 +150,21 @@ def list_weights(model: ModelConfig, transformer: UniTalkingTransformer, stage: 
     return weights
 
 
-def estimate_memory(model: ModelConfig, stage: Stage, weights: list[Weight], ranks: int, precision: str) -> Memory:
-    """The formulas above."""
+def estimate_memory(model: ModelConfig, stage: Stage, weights: list[Weight], ranks: int, precision: str, *, sharded: bool = True) -> Memory:
+    """The formulas above; N is 1 where the processes do not share the weights."""
     size = 2 if precision == "bf16" else 4
     values = sum(w.values for w in weights)
     trained = [w for w in weights if stage.trains(w.name)]
     learned = sum(w.values for w in trained)
     one_moment = sum(w.values for w in trained if w.matrix and stage.optimizer == "muon")
     plain, checkpointed = _activations(model, stage)
-    unit = rows_of_one(stage, ranks) * size
+    unit, sharing = rows_of_one(stage, ranks) * size, ranks if sharded else 1
     return Memory(
-        weights=4 * values / ranks,
-        gradients=4 * learned / ranks,
-        optimizer=(8 * learned - 4 * one_moment) / ranks,
-        average=4 * values / ranks,
-        gathered=size * _gathered(weights, _runs_video(stage), model.transformer.layers) if ranks > 1 else 0,
+        weights=4 * values / sharing,
+        gradients=4 * learned / sharing,
+        optimizer=(8 * learned - 4 * one_moment) / sharing,
+        average=4 * values / sharing,
+        gathered=size * _gathered(weights, _runs_video(stage), model.transformer.layers) if sharing > 1 else 0,
         activations=unit * plain,
         checkpointed=unit * checkpointed,
     )

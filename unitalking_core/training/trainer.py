@@ -63,8 +63,8 @@ class Trainer:
         self.learner.run_block = checkpointed if config.checkpoint_activations else None
         self.accelerator = _accelerator(config)
         self.rank, self.ranks = distributed.processes()
-        if self.ranks > 1:
-            distributed.check(config)
+        self.sharded = self.ranks > 1 and distributed.shards(config)
+        if self.sharded:
             distributed.shard(self.learner, self.accelerator.device, resolve(config.precision, self.accelerator.device))
         else:
             self.learner.to(self.accelerator.device)
@@ -142,8 +142,11 @@ class Trainer:
             mine = _to(distributed.share(part), self.accelerator.device)
             with self.accelerator.autocast():
                 found = model(mine, stage.motion, stage.mouth, stage.loss_weights, counts)
-            self.accelerator.backward(self.ranks * found.total)
+            # `fully_shard` takes the mean over the processes, where the sum is meant.
+            self.accelerator.backward(self.ranks * found.total if self.sharded else found.total)
             losses.append(distributed.joined(found, part))
+        if self.ranks > 1 and not self.sharded:
+            distributed.add_gradients(self.learner.parameters())
         norm = torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], stage.clip)
         for optimizer in optimizers:
             for group in optimizer.param_groups:

@@ -1,7 +1,7 @@
 """ComfyUI adapters and nothing else: what a node computes lives in `unitalking_core`.
 
 Nodes: `load_model`, `reference_voice`, `voice_library`, `prompt`, `clip`, `given`, `sampler`, `decode`, `save`,
-`attention_maps`, `long_clip` (on `talk`). Under them: `model`,
+`attention_maps`, `long_clip` (on `talk`), `two_faces`. Under them: `model`,
 `transformer`, `operations` and `run` (the MODEL), `text` (the CLIP), `codecs` and `audio_codec` (the VAEs), `latents` (the LATENT),
 `guider`, `clip_video` (the VIDEO), `loading`, `parts`, `files`, `gguf`, `lora`, `metadata`, `report`, `examples`.
 """
@@ -20,6 +20,7 @@ from .prompt import UniTalkingPrompt, register_estimate
 from .reference_voice import EncodeReferenceVoice, UniTalkingApplyVoice
 from .sampler import JointFlowSampler
 from .save import SaveTalkingVideo
+from .two_faces import UniTalkingTwoFaces
 from .voice_library import UniTalkingLoadVoice, UniTalkingSaveVoice, register_voice_folder
 
 NODES: list[type[io.ComfyNode]] = [
@@ -41,6 +42,7 @@ NODES: list[type[io.ComfyNode]] = [
     UniTalkingAttentionMaps,
     UniTalkingLongClip,
     UniTalkingDialogue,
+    UniTalkingTwoFaces,
 ]
 
 

@@ -20,7 +20,8 @@ CORE = "comfy-core"
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "unitalking/workflows")
 OWN = re.compile(r"UniTalking|EncodeReferenceVoice|EncodePortrait|JointFlowSampler|DecodeAV|SaveTalkingVideo")
 SPEAKERS = ("EncodePortrait", "UniTalkingPrompt", "UniTalkingEmptyClip", "UniTalkingEmptySpeech", "UniTalkingSaveVoice")
-SPEAKERS += ("UniTalkingGiveSpeech", "UniTalkingGiveVideo", "UniTalkingContinueClip", "UniTalkingAttentionMaps", "LoadUniTalkingModel")
+SPEAKERS += ("UniTalkingGiveSpeech", "UniTalkingGiveVideo", "UniTalkingContinueClip", "UniTalkingAttentionMaps", "UniTalkingTwoFaces")
+SPEAKERS += ("LoadUniTalkingModel",)
 TELLERS = ("EncodeReferenceVoice", "UniTalkingLoadVoice", "UniTalkingLongClip", "UniTalkingDialogue")
 SAYS = {**dict.fromkeys(SPEAKERS, 60), **dict.fromkeys(TELLERS, 120)}
 """How much taller a node grows when it has run: by its words, and by its own player."""

@@ -11,6 +11,7 @@ from unitalking_core.conditions.portrait import (
     box_of,
     clip_size,
     face_of,
+    faces_of,
     fit_frames,
     fit_portrait,
     frame_size,
@@ -107,6 +108,8 @@ def test_a_mask_or_a_detectors_boxes_say_where_the_face_is() -> None:
     assert face_of([small, large], 0) == (5, 6, 30, 40)
     assert face_of([[small], [small, large]], 1) == (5, 6, 30, 40)
     assert face_of([[]], 0) is None
+    empty = {"x": 1, "y": 2, "width": 0, "height": 4}
+    assert faces_of([[small], [small, empty, large]], 1) == [(1, 2, 3, 4), (5, 6, 30, 40)]
     assert face_of(None, 0) is None
 
 

@@ -103,6 +103,27 @@ def test_two_people_take_turns(studio: ComfyServer) -> None:
     assert frames[0].shape == (64, 128, 3)
 
 
+def test_two_people_in_one_picture(studio: ComfyServer) -> None:
+    """Parted between the faces that a detector found, the halves are the picture again; one face alone is refused."""
+    prompt = dialogue("one_picture")
+    loader = next(node for node, spec in prompt.items() if spec["class_type"] == "LoadImage")
+    prompt[loader]["inputs"]["image"] = "unitalking_two_people.png"
+    prompt["20"] = {"class_type": "UniTalkingTwoFaces", "inputs": {"image": [loader, 0], "split": 0.5}}
+    prompt["7"]["inputs"]["image"], prompt["14"]["inputs"]["image"] = ["20", 0], ["20", 1]
+    for node, output in (("21", 0), ("22", 1)):
+        prompt[node] = {"class_type": "ProbeMedia", "inputs": {"name": f"half{output}", "images": ["20", output]}}
+    prompt["23"] = {"class_type": "ProbeMedia", "inputs": {"name": "picture", "images": [loader, 0]}}
+    run = studio.queue(prompt)
+    assert run.ok, run.explain()
+    assert run.outputs["20"]["text"] == ["1024x512 -> two pictures of 512x512, parted at column 512, at 50% of the width"]
+    left, right, whole = (load_file(studio.base / "output" / f"{n}.safetensors")["images"] for n in ("half0", "half1", "picture"))
+    assert torch.equal(torch.cat([left, right], dim=2), whole)
+
+    prompt["24"] = {"class_type": "PrimitiveBoundingBox", "inputs": {"x": 100, "y": 100, "width": 320, "height": 340}}
+    prompt["20"]["inputs"]["faces"] = ["24", 0]
+    assert "one face was found and two are needed" in studio.queue(prompt).explain()
+
+
 def test_what_a_dialogue_cannot_be(studio: ComfyServer) -> None:
     for settings, message in (
         ({"script": "hello there"}, "nobody says"),

@@ -27,6 +27,7 @@ NODES = (
     "UniTalkingAttentionMaps",
     "UniTalkingLongClip",
     "UniTalkingDialogue",
+    "UniTalkingTwoFaces",
 )
 
 

@@ -155,10 +155,15 @@ def _report(picture: tuple[int, int], frame: tuple[int, int], window: Box, fit: 
     return line
 
 
-def face_of(boxes: object, index: int) -> Box | None:
-    """The largest box of picture `index` in the host's BOUNDING_BOX, which is one box, a list of them, or a list for each picture."""
+def faces_of(boxes: object, index: int) -> list[Box]:
+    """All boxes of picture `index` in the host's BOUNDING_BOX, which is one box, a list of them, or a list for each picture."""
     if isinstance(boxes, Sequence) and boxes and isinstance(boxes[0], Sequence):
         boxes = boxes[min(index, len(boxes) - 1)]
     found = [boxes] if isinstance(boxes, dict) else list(boxes) if isinstance(boxes, Sequence) else []
     sizes = [(float(b["x"]), float(b["y"]), float(b["width"]), float(b["height"])) for b in found]
-    return max((b for b in sizes if b[2] > 0 and b[3] > 0), key=lambda b: b[2] * b[3], default=None)
+    return [b for b in sizes if b[2] > 0 and b[3] > 0]
+
+
+def face_of(boxes: object, index: int) -> Box | None:
+    """The largest of `faces_of`; None without any."""
+    return max(faces_of(boxes, index), key=lambda b: b[2] * b[3], default=None)

@@ -89,7 +89,7 @@ class NanoVideoCodec(nn.Module):
         patches = rearrange(frames, "b c (t q) (h y) (w x) -> b t h w (q c y x)", q=self.q, y=self.p, x=self.p)
         latent = rearrange(self.project(patches), "b t h w c -> b c t h w")
         cells = rearrange(frames, "b c (t q) (h y) (w x) -> (b t) (q c y x) h w", q=self.q, y=FINE, x=FINE)
-        cells = torch.cat([cells, _places(cells).expand(len(cells), -1, -1, -1)], dim=1)
+        cells = torch.cat([cells, place_features(cells).expand(len(cells), -1, -1, -1)], dim=1)
         return latent + rearrange(self.look(cells), "(b t) c h w -> b c t h w", b=len(frames))
 
     def decode(self, latent: Tensor) -> Tensor:
@@ -106,13 +106,16 @@ class NanoVideoCodec(nn.Module):
             drop = self.q * (start - before) if start else self.q - 1
             yield frames[:, :, drop:].clamp(-1, 1)
 
-    def reconstruct(self, latent: Tensor) -> Tensor:
-        """Latents -> four frames for every latent, the first one's too, not clamped: what training compares."""
+    def reconstruct(self, latent: Tensor, places: Tensor | None = None) -> Tensor:
+        """Latents -> four frames for every latent, the first one's too, not clamped: what training compares.
+
+        `places` (B, len(PLACES), h, w): where cells are, if the latent is of a part of the picture; see `place_features`.
+        """
         linear = rearrange(
             self.restore(rearrange(latent, "b c t h w -> b t h w c")),
             "b t h w (q c y x) -> b c (t q) (h y) (w x)", q=self.q, c=3, y=self.p, x=self.p,
         )  # fmt: skip
-        places = _places(latent)[:, :, None].expand(len(latent), -1, latent.shape[2], -1, -1)
+        places = (place_features(latent) if places is None else places)[:, :, None].expand(len(latent), -1, latent.shape[2], -1, -1)
         x = self.enter(torch.cat([latent, places], dim=1))
         for block in self.blocks:
             x = block(x)
@@ -122,7 +125,7 @@ class NanoVideoCodec(nn.Module):
         return linear + detail
 
 
-def _places(like: Tensor) -> Tensor:
+def place_features(like: Tensor) -> Tensor:
     """(1, len(PLACES), h, w) for the last two dimensions of a tensor, in its type and on its device."""
     height, width = like.shape[-2:]
     y, x = (((torch.arange(n, device=like.device, dtype=torch.float32) + 0.5) * (2 / n) - 1) for n in (height, width))

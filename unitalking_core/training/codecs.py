@@ -24,8 +24,6 @@ from .precision import knows_bf16
 
 LATENT_NOISE = 0.05
 """Noise on latents while decoders learn, in the model's space: what is generated is never exact."""
-MODEL_NOISE = 0.35
-"""The most noise while the decoder is polished."""
 LINEAR_SHARE = 0.02
 """Learning rate of the linear pair: principal components have small entries, which full steps would wreck."""
 CHANGE_CLIPS = 100
@@ -47,10 +45,10 @@ def fit_video_codec(config: VideoConfig, clips: Clips, training: CodecConfig, se
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     codec = NanoVideoCodec(config)
-    windows = _windows(clips, generator, 1 + 3 * codec.q, training.video_batch)
+    drawn = windows(clips, generator, 1 + 3 * codec.q, training.video_batch)
     patches = []
     for _ in range(48):
-        frames, mouths = next(windows)
+        frames, mouths = next(drawn)
         x = torch.cat([frames[:, :, :1].expand(-1, -1, codec.q - 1, -1, -1), frames], dim=2)
         x = rearrange(x, "b c (t q) (h y) (w x) -> (b t h w) (q c y x)", q=codec.q, y=codec.p, x=codec.p)
         cells = x.view(len(x), codec.q, -1)
@@ -59,39 +57,19 @@ def fit_video_codec(config: VideoConfig, clips: Clips, training: CodecConfig, se
         interest = interest * (1 + training.mouth * mouth[:, None].expand(-1, x.shape[0] // mouth.numel(), -1, -1).flatten())
         patches.append(x[torch.multinomial(interest, min(400, len(x)), generator=generator)])
     _principal(codec.project, codec.restore, torch.cat(patches), training.whitening)
-    config = _video_statistics(codec, config, windows)
+    config = _video_statistics(codec, config, drawn)
     scale = torch.tensor(config.std).view(1, -1, 1, 1, 1)
 
     def loss() -> Tensor:
-        frames, mouths = next(windows)
+        frames, mouths = next(drawn)
         latent = codec.encode(frames)
-        return _picture_loss(
+        return picture_loss(
             codec, frames, 1 + training.mouth * mouths, latent + LATENT_NOISE * scale * torch.randn(latent.shape, generator=generator)
         )
 
-    _optimise(codec, loss, training.video_steps, training.lr, "video codec", log)
-    config = _video_statistics(codec, config, windows)
+    optimise(codec, loss, training.video_steps, training.lr, "video codec", log)
+    config = _video_statistics(codec, config, drawn)
     return codec.eval(), dataclasses.replace(config, change=_change(codec, config, clips.frames[:CHANGE_CLIPS]))
-
-
-def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Clips, training: CodecConfig, seed: int, log: Log) -> None:
-    """Go on with the decoder alone, in place, on latents as noisy as a young model's. What was encoded before stays valid."""
-    generator = torch.Generator().manual_seed(seed + 1)
-    windows = _windows(clips, generator, 1 + 3 * codec.q, training.video_batch)
-    scale = torch.tensor(config.std).view(1, -1, 1, 1, 1)
-    for module in (codec.project, codec.look):
-        module.requires_grad_(False)
-
-    def loss() -> Tensor:
-        frames, mouths = next(windows)
-        with torch.no_grad():
-            latent = codec.encode(frames)
-        amount = MODEL_NOISE * torch.rand(len(frames), 1, 1, 1, 1, generator=generator)
-        return _picture_loss(
-            codec, frames, 1 + training.mouth * mouths, latent + amount * scale * torch.randn(latent.shape, generator=generator)
-        )
-
-    _optimise(codec, loss, training.polish_steps, training.lr, "video decoder", log)
 
 
 def fit_audio_codec(
@@ -138,7 +116,7 @@ def fit_audio_codec(
         error = rebuilt - mel
         return error.abs().mean() + 0.25 * error.square().mean()
 
-    _optimise(codec, loss, training.audio_steps, training.lr, "audio codec", log)
+    optimise(codec, loss, training.audio_steps, training.lr, "audio codec", log)
     return codec.eval(), config if earlier else _audio_statistics(codec, config, mels)
 
 
@@ -157,7 +135,7 @@ def textures(count: int, frames: int, size: tuple[int, int], generator: torch.Ge
     return torch.stack([picture.roll((speed[0] * f, speed[1] * f), (2, 3)) for f in range(frames)], dim=2).clamp(-1, 1)
 
 
-def _windows(clips: Clips, generator: torch.Generator, frames: int, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def windows(clips: Clips, generator: torch.Generator, frames: int, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Augmented windows (batch, 3, frames, H, W) and their mouths (batch, H, W) without end."""
     count, length, height, width = clips.frames.shape[:4]
     while True:
@@ -182,13 +160,17 @@ def _windows(clips: Clips, generator: torch.Generator, frames: int, batch: int) 
         yield torch.stack(rows), torch.stack(mouths)
 
 
-def _picture_loss(codec: NanoVideoCodec, frames: Tensor, places: Tensor, latent: Tensor) -> Tensor:
-    """How far the latent decodes from the frames; what moves weighs more, and places (B, H, W) by their own weights."""
+def picture_loss(codec: NanoVideoCodec, frames: Tensor, weights: Tensor, latent: Tensor, places: Tensor | None = None) -> Tensor:
+    """How far the latent decodes from the frames; what moves weighs more, and the picture's places by `weights` (B, H, W).
+
+    What changes wrongly from frame to frame counts as much as what is wrong: lips close within two frames, half a latent. `places` as in
+    `reconstruct`.
+    """
     moving = frames.std(dim=2, keepdim=True).amax(1, keepdim=True)
-    weight = 1 + 20 * F.max_pool2d(moving.flatten(0, 1), 5, 1, 2)[:, None].clamp(max=0.4)
-    weight = weight * places[:, None, None]
-    error = codec.reconstruct(latent)[:, :, codec.q - 1 :].float() - frames
-    return (weight * (error.abs() + 4 * error.square())).mean() / weight.mean()
+    weight = (1 + 20 * F.max_pool2d(moving.flatten(0, 1), 5, 1, 2)[:, None].clamp(max=0.4)) * weights[:, None, None]
+    error = codec.reconstruct(latent, places)[:, :, codec.q - 1 :].float() - frames
+    change = error.diff(dim=2)
+    return sum((weight * (e.abs() + 4 * e.square())).mean() for e in (error, change)) / weight.mean()
 
 
 def _principal(project: nn.Linear, restore: nn.Linear, x: Tensor, whitening: float) -> None:
@@ -209,7 +191,7 @@ def _principal(project: nn.Linear, restore: nn.Linear, x: Tensor, whitening: flo
         restore.bias.copy_(mean)
 
 
-def _optimise(module: NanoAudioCodec | NanoVideoCodec, loss: Callable[[], Tensor], steps: int, lr: float, name: str, log: Log) -> None:
+def optimise(module: NanoAudioCodec | NanoVideoCodec, loss: Callable[[], Tensor], steps: int, lr: float, name: str, log: Log) -> None:
     """In bf16 where the CPU knows it: the video codec's convolutions are three times as fast there."""
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
     bf16 = isinstance(module, NanoVideoCodec) and knows_bf16(torch.device("cpu"))
@@ -240,10 +222,10 @@ def _scales(latents: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 @torch.no_grad()
-def _video_statistics(codec: NanoVideoCodec, config: VideoConfig, windows: Iterator[tuple[Tensor, Tensor]]) -> VideoConfig:
+def _video_statistics(codec: NanoVideoCodec, config: VideoConfig, drawn: Iterator[tuple[Tensor, Tensor]]) -> VideoConfig:
     latents, colours = [], []
     for _ in range(24):
-        frames = next(windows)[0][1:]  # the first may be a texture
+        frames = next(drawn)[0][1:]  # the first may be a texture
         latents.append(rearrange(codec.encode(frames), "b c t h w -> (b t h w) c"))
         last = frames[:, :, :: codec.q]
         colours.append(rearrange(F.avg_pool3d(last, (1, codec.p, codec.p)), "b c t h w -> (b t h w) c"))

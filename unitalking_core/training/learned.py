@@ -15,9 +15,10 @@ from .. import checkpoint
 from ..codecs import LEARNED, NanoAudioCodec, NanoVideoCodec
 from ..config import AudioConfig, ConfigError, ModelConfig, VideoConfig
 from .batches import covered
-from .codecs import Clips, fit_audio_codec, fit_video_codec, polish_video_decoder
+from .codecs import Clips, fit_audio_codec, fit_video_codec
 from .config import TrainingConfig
 from .corpus import in_training, read_clip_pixels, read_clip_sound, read_manifest, read_voice_of
+from .decoder import polish_video_decoder
 from .trainer import uses_cpu
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,60 @@
+"""Going on with the video decoder alone, on latents somewhat noisy, as a model's are. What was encoded before stays valid."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..codecs import NanoVideoCodec
+from ..codecs.video import place_features
+from ..config import VideoConfig
+from .codecs import Clips, Log, optimise, picture_loss, windows
+from .config import CodecConfig
+
+NOISE = 0.25
+"""The most of it, in the model's space."""
+WHOLE = 4
+"""One in so many pictures is looked at as a whole."""
+
+
+def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Clips, training: CodecConfig, seed: int, log: Log) -> None:
+    """Train the decoder in place. Of every picture the quarter around the mouth is decoded, because what speaks is small and fast; of one
+    in `WHOLE` the rest as well."""
+    generator = torch.Generator().manual_seed(seed + 1)
+    drawn = windows(clips, generator, 1 + 3 * codec.q, training.video_batch)
+    scale = torch.tensor(config.std).view(1, -1, 1, 1, 1)
+    for module in (codec.project, codec.look):
+        module.requires_grad_(False)
+
+    def loss() -> Tensor:
+        frames, mouths = next(drawn)
+        with torch.no_grad():
+            latent = codec.encode(frames)
+        amount = NOISE * torch.rand(len(frames), 1, 1, 1, 1, generator=generator)
+        latent = latent + amount * scale * torch.randn(latent.shape, generator=generator)
+        weights, few = 1 + training.mouth * mouths, -(-len(frames) // WHOLE)
+        whole = picture_loss(codec, frames[-few:], weights[-few:], latent[-few:])
+        return whole + picture_loss(codec, *around(mouths, codec.p, frames, weights, latent))
+
+    optimise(codec, loss, training.polish_steps, training.lr, "video decoder", log)
+
+
+def around(mouths: Tensor, cell: int, frames: Tensor, weights: Tensor, latent: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The quarter around each mouth of frames (B, C, F, H, W), weights (B, H, W) and a latent, with the features of its places.
+
+    A latent's cell has so many pixels. `mouths` (B, H, W) are 1 there; the quarter is the picture's middle where there is none.
+    """
+    height, width = latent.shape[-2:]
+    places = place_features(latent)[0]
+    parts = []
+    for row, mouth in enumerate(mouths):
+        corner = []
+        for axis, cells in ((0, height), (1, width)):
+            along = mouth.sum(1 - axis)
+            middle = float((along * torch.arange(len(along))).sum() / along.sum()) / cell if along.sum() > 0 else cells / 2
+            corner.append(min(max(round(middle - cells / 4), 0), cells - cells // 2))
+        y, x = (slice(at, at + cells // 2) for at, cells in zip(corner, (height, width), strict=True))
+        fine_y, fine_x = (slice(cell * s.start, cell * s.stop) for s in (y, x))
+        parts.append((frames[row, ..., fine_y, fine_x], weights[row, fine_y, fine_x], latent[row, ..., y, x], places[:, y, x]))
+    seen, weighed, coded, where = (torch.stack(part) for part in zip(*parts, strict=True))
+    return seen, weighed, coded, where

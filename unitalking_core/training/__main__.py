@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -23,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dry-run", action="store_true", help="build nothing; say what each stage trains and the memory it needs")
     parser.add_argument("--ranks", type=int, default=1, metavar="N", help="processes that a dry run shares the model over")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one tells
+    logging.basicConfig(level=logging.INFO if first else logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     config = read_training_config(options.config)
     if options.device is not None:
         config = dataclasses.replace(config, device=options.device)

@@ -101,7 +101,7 @@ class EncodePortrait(io.ComfyNode):
         picture: int = 0,
     ) -> io.NodeOutput:
         config = model_config(model)
-        require_video_vae(vae, config.video.channels)
+        require_video_vae(vae, config.video.channels, config.video)
         if picture >= len(image):
             raise PortraitError(f"picture {picture} was asked for, {len(image)} came in; the first one has the number 0")
         chosen = image[picture]

@@ -73,7 +73,7 @@ class ClipVideo(Input.Video):
         if self.sound is None:
             return None
         waveform, rate = self.sound
-        waveform = waveform if waveform.shape[1] <= 2 else downmix(waveform[0])[None]
+        waveform = _one_or_two(waveform)
         return {"waveform": lasting(waveform, round(self.get_frame_count() / self.get_frame_rate() * rate)), "sample_rate": rate}
 
     def frames(self) -> Iterator[Tensor]:
@@ -170,7 +170,7 @@ def write_video(video: Any, path: str | Path, encoding: Encoding, metadata: dict
         frames = (as_bytes(chunk) for chunk in parts.images[..., :3].split(FRAMES_PER_CHUNK))
         audio, fps = parts.audio, Fraction(parts.frame_rate)
     watch = Watch()
-    waveform = None if audio is None else audio["waveform"][0].float().cpu()
+    waveform = None if audio is None else _one_or_two(audio["waveform"])[0].float().cpu()
     write_clip(
         path,
         watch.frames(frames),
@@ -181,6 +181,11 @@ def write_video(video: Any, path: str | Path, encoding: Encoding, metadata: dict
         metadata=as_text(metadata),
     )
     return watch.shown(waveform, fps)
+
+
+def _one_or_two(waveform: Tensor) -> Tensor:
+    """Sound (1, channels, N) as files have it: more than two channels become one."""
+    return waveform if waveform.shape[1] <= 2 else downmix(waveform[0])[None]
 
 
 def as_bytes(images: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ..unitalking_core import checkpoint as checkpoints
 from ..unitalking_core.checkpoint import Checkpoint
-from ..unitalking_core.codecs import build_audio_codec, build_video_codec
-from ..unitalking_core.config import ModelConfig
+from ..unitalking_core.codecs import LEARNED, build_audio_codec, build_video_codec
+from ..unitalking_core.config import AudioConfig, ModelConfig, VideoConfig
 
 
 class _CodecVAE(comfy.sd.VAE):
@@ -107,17 +107,27 @@ class AudioVAE(_CodecVAE):
         return self.decode(latent).movedim(-1, 1).float().cpu()
 
 
-def require_audio_vae(vae: Any) -> AudioVAE:
-    """Raises ValueError unless this is the audio VAE of a UniTalking model."""
+def require_audio_vae(vae: Any, audio: AudioConfig | None = None) -> AudioVAE:
+    """Raises ValueError unless this is the audio VAE of a UniTalking model; one whose sound is as `audio` says, where it does."""
     if not isinstance(vae, AudioVAE):
         raise ValueError("audio_vae is not UniTalking's: connect the 'audio VAE' output (the fourth) of Load UniTalking Model")
+    own = vae.unitalking.audio
+    if audio is not None and _layout(own) != _layout(audio):
+        raise ValueError(f"this audio VAE is of another model ({own.codec}, the clip's is {audio.codec}): connect that of the clip's model")
     return vae
 
 
-def require_video_vae(vae: Any, channels: int) -> Any:
-    """Raises ValueError unless this VAE makes and reads pictures as latents of so many channels."""
+def _layout(audio: AudioConfig) -> tuple:
+    return audio.codec, audio.channels, audio.sample_rate, audio.samples_per_token
+
+
+def require_video_vae(vae: Any, channels: int, video: VideoConfig | None = None) -> Any:
+    """Raises ValueError unless this VAE makes and reads pictures as latents of so many channels, and as `video` says, where it does."""
     if isinstance(vae, AudioVAE) or vae.latent_channels != channels:
         raise ValueError(f"this VAE is not for clips of {channels} channels: connect the 'VAE' output of Load UniTalking Model")
+    learned = vae.unitalking.video.codec if isinstance(vae, VideoVAE) else None
+    if video is not None and (learned or video.codec in LEARNED) and learned != video.codec:
+        raise ValueError(f"this VAE is of another model than the clip, which is of {video.codec}: connect the VAE of the clip's model")
     return vae
 
 

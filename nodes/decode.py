@@ -11,7 +11,7 @@ from server import PromptServer
 from . import inputs
 from .clip_video import ClipVideo, lasting
 from .codecs import require_audio_vae, require_video_vae
-from .latents import clip_of, clip_streams, levels_of, require_finite, still_given
+from .latents import INFO, clip_of, clip_streams, levels_of, require_finite, still_given
 from .report import say
 
 NODE_ID = "DecodeAV"
@@ -44,7 +44,8 @@ class DecodeAV(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent: dict, vae: Any, audio_vae: Any) -> io.NodeOutput:
-        require_audio_vae(audio_vae)
+        laid_out = getattr(latent.get(INFO), "config", None)
+        require_audio_vae(audio_vae, laid_out and laid_out.audio)
         require_finite(latent, "this clip is broken")
         wanted = _linked_outputs(cls.hidden)
         video, audio = clip_streams(latent)
@@ -53,7 +54,7 @@ class DecodeAV(io.ComfyNode):
             waveform = lasting(audio_vae.decode_waveform(audio), clip.samples)
             blocked = ExecutionBlocker(SOUND_ONLY)
             return io.NodeOutput(blocked, blocked, _heard(cls, {"waveform": waveform, "sample_rate": clip.timeline.sample_rate}))
-        require_video_vae(vae, video.shape[1])
+        require_video_vae(vae, video.shape[1], laid_out and laid_out.video)
         if video.shape[0] != 1:
             raise ValueError(f"one clip at a time: this latent is a batch of {video.shape[0]}; pick one of them first")
         made = ClipVideo(video, audio, vae, audio_vae, clip, *still_given(latent), levels_of(latent))

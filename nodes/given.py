@@ -74,8 +74,8 @@ class UniTalkingGiveSpeech(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent: dict, audio_vae: Any, audio: dict[str, Any], start: float = 0.0, seconds: float = 0.0) -> io.NodeOutput:
-        require_audio_vae(audio_vae)
         info = clip_info(latent)
+        require_audio_vae(audio_vae, info.config.audio)
         joint_streams(latent)
         _nothing_else_given(info.video, "picture")
         if audio is None or audio.get("waveform") is None:
@@ -115,7 +115,7 @@ class UniTalkingGiveVideo(io.ComfyNode):
     @classmethod
     def execute(cls, latent: dict, vae: Any, video: Any, start: float = 0.0, seconds: float = 0.0, fit: Fit = "crop") -> io.NodeOutput:
         info = clip_info(latent)
-        require_video_vae(vae, info.config.video.channels)
+        require_video_vae(vae, info.config.video.channels, info.config.video)
         stream, _ = joint_streams(latent)
         _nothing_else_given(info.audio, "sound")
         video, images, fps, first = _frames_of(video, start, seconds)
@@ -175,8 +175,8 @@ class UniTalkingContinueClip(io.ComfyNode):
         cls, model: Any, vae: Any, audio_vae: Any, video: Any, seconds: float, context: float, with_earlier: bool, fit: Fit = "crop"
     ) -> io.NodeOutput:
         config = model_config(model)
-        require_video_vae(vae, config.video.channels)
-        require_audio_vae(audio_vae)
+        require_video_vae(vae, config.video.channels, config.video)
+        require_audio_vae(audio_vae, config.audio)
         line = config.timeline
         components = video.get_components()
         fps = Fraction(components.frame_rate)

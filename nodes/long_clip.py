@@ -17,6 +17,8 @@ from .report import say
 from .sampler import Sampling, sampling_inputs
 from .talk import Person, Talk, talk
 
+WORDS = "words"
+"""Stand-in for a line where only a description is looked at."""
 IN_EVERY_PROMPT = "; part of every prompt"
 LATENT_TOOLTIP = "From Encode Portrait, or UniTalking Empty Clip for a face of the model's own. Its length does not matter."
 
@@ -61,7 +63,7 @@ def _rest() -> list[io.Input]:
 
 
 def _talk(model: Any, clip: Any, audio_vae: Any, negative: list, context: float, language: str, pace: float, sampling: dict) -> Talk:
-    require_audio_vae(audio_vae)
+    require_audio_vae(audio_vae, model_config(model).audio)
     how = Sampling.of(model_config(model), sampling)
     return Talk(model, clip, audio_vae, negative, how, context, inputs.known(language), pace)
 
@@ -179,7 +181,8 @@ class UniTalkingDialogue(io.ComfyNode):
             raise ValueError(f"the two portraits have different heights ({heights} pixels); set the sizes of both Encode Portrait nodes")
         found, names = dialogue(script)
         lines = _parts(run, found, parts)
-        people = [Person(description_a, latent_a, voice_a), Person(description_b, latent_b, voice_b)]
+        descriptions = [parse(WORDS, text).description for text in (description_a, description_b)]
+        people = [Person(text, *given) for text, given in zip(descriptions, ((latent_a, voice_a), (latent_b, voice_b)), strict=True)]
         alone, heard, story = talk(cls, run, people, lines)
         videos = [joint_streams(latent)[0] for latent in alone]
         both = finished_latent(alone[0][INFO], torch.cat(videos, dim=-1), heard)

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..unitalking_core.conditions.long_script import Line
 from ..unitalking_core.conditions.script import Script, estimate
 from ..unitalking_core.stretches import LISTENING_SYNC, Levels, Stretch, Track
-from .latents import ClipInfo, continuing_latent, finished_latent, joint_streams, model_config
+from .latents import INFO, ClipInfo, continuing_latent, finished_latent, joint_streams, model_config
 from .report import say
 from .sampler import Sampling, sample_clip
 
@@ -80,8 +80,10 @@ def talk(node: Any, run: Talk, people: Sequence[Person], lines: Sequence[Line]) 
     """
     config = model_config(run.model)
     line = config.timeline
+    for person in people:
+        _nothing_given(person)
     tracks = [Track(line, person.portrait()) for person in people]
-    heard = Track(line, tracks[0].anchor)
+    heard = Track(line)
     kept = _kept(node, run, people, lines)
     before = min(len(kept.made), len(lines))
     preview = latent_preview.prepare_callback(run.model, len(lines) * len(people) * run.how.steps)
@@ -100,19 +102,28 @@ def talk(node: Any, run: Talk, people: Sequence[Person], lines: Sequence[Line]) 
                 kept.made.append(made)
                 kept.lines.append(spoken)
             made = kept.made[number]
-            heard = heard.joined(stretches[spoken.speaker], *made[spoken.speaker])
+            video, audio = made[spoken.speaker]
+            heard = heard.joined(stretches[spoken.speaker], video[..., :1, :1], audio)  # sizes may differ; its picture is not used
             tracks = [track.joined(s, *m) for track, s, m in zip(tracks, stretches, made, strict=True)]
     except comfy.model_management.InterruptProcessingException:
         done = len(kept.made)
-        say(
-            node,
-            f"interrupted: {done} of {len(lines)} parts are kept. Run again with the same settings and seed to go on from there, or set "
-            f"'parts' to {done} to take them alone",
+        advice = (
+            f"{done} of {len(lines)} parts are kept. Run again with the same settings and seed to go on from there, or set 'parts' to "
+            f"{done} to take them alone"
         )
+        say(node, f"interrupted: {advice if done else 'the first part was not finished'}")
         raise
     assert heard.audio is not None  # there is at least one line
     levels = _levels(run.audio_vae, heard, starts)
     return [_latent(config, track, levels) for track in tracks], heard.audio, _story(config, heard, lines, before)
+
+
+def _nothing_given(person: Person) -> None:
+    """Raises ValueError for a latent with more of it given than a portrait."""
+    info = person.latent.get(INFO)
+    if info is not None and (info.audio is not None or info.video is not None):
+        what = "a clip or a video" if info.video is not None else "speech"
+        raise ValueError(f"{what} is given in this latent, which a script in parts cannot keep; use Joint Flow Sampler for it")
 
 
 def _run(

@@ -37,7 +37,7 @@ class UniTalkingTwoFaces(io.ComfyNode):
                     optional=True,
                     force_input=True,
                     tooltip="Where the faces are, from core's MediaPipe Face Landmarker or another detector: the picture is parted between "
-                    "the two largest, and the squares are laid around them.",
+                    "the two largest, and the squares are laid around them. Let the detector find two (num_faces).",
                 ),
             ],
             outputs=[
@@ -49,5 +49,5 @@ class UniTalkingTwoFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: Tensor, split: float, faces: Any = None) -> io.NodeOutput:
-        left, right, report = divide(image, faces_of(faces, 0), split)
+        left, right, report = divide(image, None if faces is None else faces_of(faces, 0), split)
         return io.NodeOutput(left, right, ui=say(cls, report))

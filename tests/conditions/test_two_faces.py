@@ -37,11 +37,26 @@ def test_squares_lie_around_faces() -> None:
     assert close.shape[1:3] == (200, 200)
 
 
+def test_faces_at_different_heights_are_whole() -> None:
+    """One stands, one sits; one face that was found twice is one."""
+    faces = [(760.0, 150.0, 150.0, 180.0), (1000.0, 600.0, 130.0, 150.0), (765.0, 155.0, 140.0, 170.0)]
+    left, right, _ = divide(columns(1080, 1920), faces)
+    side, top = left.shape[1], float(left[0, 0, 0, 1])
+    assert top <= 150 and top + side >= 750
+    assert left[0, 0, 0, 0] <= 760 and right[0, 0, 0, 0] == 955 and 955 + side >= 1130
+
+
 @pytest.mark.parametrize(
     ("faces", "share", "message"),
-    [([(10.0, 10.0, 20.0, 20.0)], 0.5, "one face was found"), ([], 0.05, "room for squares of 5 pixels")],
+    [
+        ([(10.0, 10.0, 20.0, 20.0)], 0.5, "one face was found and two are needed: set the detector's num_faces to 2"),
+        ([(10.0, 10.0, 20.0, 20.0), (11.0, 12.0, 18.0, 18.0)], 0.5, "one face was found"),
+        ([], 0.5, "no face was found"),
+        (None, 0.05, "room for squares of 5 pixels"),
+        ([(0.0, 30.0, 20.0, 25.0), (30.0, 30.0, 30.0, 25.0)], 0.5, "hold 67% of the right face only"),
+    ],
 )
-def test_what_cannot_be_divided(faces: list, share: float, message: str) -> None:
+def test_what_cannot_be_divided(faces: list | None, share: float, message: str) -> None:
     with pytest.raises(PortraitError, match=message):
         divide(columns(100, 100), faces, share)
 

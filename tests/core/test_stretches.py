@@ -40,6 +40,10 @@ def test_lines_of_a_dialogue() -> None:
     assert names == ["A", "B"]
     assert lines == [Line(1, "good morning"), Line(0, "hello.\nhow are you?"), Line(1, "fine")]
     assert dialogue("Eva: hi\nMax: hello")[1] == ["Eva", "Max"]
+    assert dialogue("b: good morning\na: <S>hello<E>")[0] == [Line(1, "good morning"), Line(0, "hello")]
+    assert dialogue("B: hi\nCarol: hello")[1] == ["Carol", "B"]
+    with pytest.raises(ScriptError, match="descriptions have inputs of their own"):
+        dialogue("A: <S>hello<E> a man")
     for script, message in (("hello", "nobody says"), ("A:\nB: ", "nothing is spoken"), ("A: x\nB: y\nC: z", "3 people speak")):
         with pytest.raises(ScriptError, match=message):
             dialogue(script)

@@ -124,6 +124,13 @@ def test_two_people_in_one_picture(studio: ComfyServer) -> None:
     assert "one face was found and two are needed" in studio.queue(prompt).explain()
 
 
+def test_two_people_of_different_widths(studio: ComfyServer) -> None:
+    prompt = dialogue("wide")
+    prompt["14"]["inputs"] |= {"width": 96, "height": 64}
+    made = latent_of(studio, prompt)
+    assert made["samples.0"].shape[-2:] == (4, 10)
+
+
 def test_what_a_dialogue_cannot_be(studio: ComfyServer) -> None:
     for settings, message in (
         ({"script": "hello there"}, "nobody says"),
@@ -131,6 +138,13 @@ def test_what_a_dialogue_cannot_be(studio: ComfyServer) -> None:
         ({"context": 0.9}, "leaves no room for words"),
     ):
         assert message in studio.queue(dialogue("bad", **settings)).explain()
+    prompt = dialogue("bad")
+    prompt["8"]["inputs"]["description_b"] = "<S>hello<E> a man"
+    assert "the description holds <S>" in studio.queue(prompt).explain()
+    prompt = dialogue("bad")
+    prompt["15"] = {"class_type": "UniTalkingGiveSpeech", "inputs": {"latent": ["14", 0], "audio_vae": ["1", 3], "audio": ["3", 0]}}
+    prompt["8"]["inputs"]["latent_b"] = ["15", 0]
+    assert "speech is given in this latent" in studio.queue(prompt).explain()
     prompt = dialogue("bad")
     prompt["14"]["inputs"] |= {"width": 64, "height": 96}
     assert "different heights (64 and 96 pixels)" in studio.queue(prompt).explain()

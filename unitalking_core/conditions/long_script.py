@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .script import ScriptError, estimate, guess_language
+from .script import ScriptError, estimate, guess_language, parse
 
 BORDERS = (
     r"\n+|(?<=[.!?…])\s+|(?<=[。！？])",  # sentences
@@ -64,8 +64,8 @@ def _cut(text: str, fits: Callable[[str], bool], borders: Sequence[str]) -> list
 def dialogue(script: str, people: int = 2) -> tuple[list[Line], list[str]]:
     """Lines such as "A: hello" in their order, and the names by number; a line without a name goes on with the last speaker.
 
-    "A" and "B" are the first and the second person; other names are numbered as they appear. Raises ScriptError for a script that begins
-    without a name, has more people, or says nothing.
+    "A" and "B", or "a" and "b", are the first and the second person; names beside them take the places that are left, as they appear. Words
+    may stand in a prompt's marks. Raises ScriptError for a script that begins without a name, has more people, or says nothing.
     """
     found: list[tuple[str, str]] = []
     for row in script.splitlines():
@@ -78,13 +78,24 @@ def dialogue(script: str, people: int = 2) -> tuple[list[Line], list[str]]:
                     f'nobody says "{row.strip()[:40]}": begin lines with the speaker, such as "A: hello" and "B: good morning"'
                 )
             found[-1] = (found[-1][0], f"{found[-1][1]}\n{row.strip()}".strip())
-    found = [(name, words) for name, words in found if words]
+    letters = [chr(ord("A") + i) for i in range(people)]
+    found = [(name.upper() if name.upper() in letters else name, _words(words)) for name, words in found if words]
     if not found:
         raise ScriptError('nothing is spoken: write lines such as "A: hello" and "B: good morning"')
-    names = list(dict.fromkeys(name for name, _ in found))
-    letters = [chr(ord("A") + i) for i in range(people)]
-    if set(names) <= set(letters):
-        names = letters
-    if len(names) > people:
-        raise ScriptError(f"{len(names)} people speak ({', '.join(names)}); there are {people} portraits")
+    spoken = list(dict.fromkeys(name for name, _ in found))
+    if len(spoken) > people:
+        raise ScriptError(
+            f"{len(spoken)} people speak ({', '.join(spoken)}); there are {people} portraits. A word and a colon at the beginning of "
+            "a line are taken for a name"
+        )
+    others = iter([name for name in spoken if name not in letters])
+    names = [letter if letter in spoken else next(others, letter) for letter in letters]
     return [Line(names.index(name), words) for name, words in found], names
+
+
+def _words(spoken: str) -> str:
+    """A line's words, out of the marks of a prompt where they stand in them. Raises ScriptError for a description beside them."""
+    script = parse(spoken)
+    if script.description:
+        raise ScriptError(f'"{script.description[:40]}" stands beside the spoken words of a line; descriptions have inputs of their own')
+    return script.speech

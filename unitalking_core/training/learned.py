@@ -59,7 +59,9 @@ def learn(config: TrainingConfig, start: checkpoint.Checkpoint, only: str | None
 
 
 def _polish(config: TrainingConfig, model: ModelConfig, codec: NanoVideoCodec, video: VideoConfig) -> None:
-    """Go on with the decoder of the run's video codec."""
+    """Go on with the decoder of the run's video codec. Raises ConfigError where the configuration has no steps for it."""
+    if not config.codecs.polish_steps:
+        raise ConfigError("this configuration polishes no decoder: set 'polish_steps' of its 'codecs'")
     polish_video_decoder(codec, video, training_clips(config), config.codecs, config.seed, logger.info)
     path = codec_folder(config, model) / VIDEO_CODEC
     checkpoint.save(path, dataclasses.replace(model, video=video), {checkpoint.VIDEO_CODEC: codec.state_dict()})

@@ -17,9 +17,9 @@ class Progress(Protocol):
     def close(self) -> None: ...
 
 
-def open_progress(name: str, done: int, steps: int) -> Progress:
-    """Progress of the stage `name`, of whose `steps` so many are `done`."""
-    if sys.stderr.isatty():
+def open_progress(name: str, done: int, steps: int, *, shown: bool = True) -> Progress:
+    """Progress of the stage `name`, of whose `steps` so many are `done`. Not `shown`: no bar, as one of several processes has it."""
+    if shown and sys.stderr.isatty():
         try:
             return Bar(name, done, steps)
         except ImportError:

@@ -64,6 +64,8 @@ class Trainer:
         self.accelerator = _accelerator(config)
         self.rank, self.ranks = distributed.processes()
         self.sharded = self.ranks > 1 and distributed.shards(config)
+        if self.ranks > 1 and not self.sharded:
+            logger.info("a stage uses Muon: every process has the whole model, and gradients are added up")
         if self.sharded:
             distributed.shard(self.learner, self.accelerator.device, resolve(config.precision, self.accelerator.device))
         else:
@@ -111,7 +113,7 @@ class Trainer:
             "stage %s: %d clips, %.2fM parameters trained, from step %d of %d", stage.name, batches.clips,
             sum(p.numel() for p in self.learner.parameters() if p.requires_grad) / 1e6, position["step"], stage.steps,
         )  # fmt: skip
-        progress = open_progress(stage.name, position["step"], stage.steps)
+        progress = open_progress(stage.name, position["step"], stage.steps, shown=self.rank == 0)
         while position["step"] < stage.steps:
             if distributed.anyone(self.stopping, self.accelerator.device) or (until is not None and position["total"] >= until):
                 self._save(optimizers, position)

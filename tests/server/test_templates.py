@@ -28,6 +28,14 @@ def test_every_template_has_its_twin() -> None:
     assert sorted(path.stem for path in (ROOT / "workflows").glob("*.json")) == sorted(path.stem for path in TWINS.glob("*.json"))
 
 
+def test_the_examples_are_in_the_input_folder(studio: ComfyServer) -> None:
+    """Each once: the note beside them names what was copied, so that a deleted one stays away and a new one comes."""
+    folder, shipped = studio.base / "input", ROOT / "models" / "nano" / "examples"
+    expected = {f"unitalking_{path.name}" for path in shipped.iterdir() if path.suffix != ".md"}
+    assert expected <= {path.name for path in folder.iterdir()}
+    assert set((folder / ".unitalking_examples").read_text().split()) == expected
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_template_runs_unedited(studio: ComfyServer, name: str) -> None:
     run = studio.queue(prompt_of(name))

@@ -55,9 +55,12 @@ def draw(frames: list[Any], sound: list[Any], shown: dict[str, Any] | None) -> A
     if frames:
         widest = int(np.argmax(shown["mouth"])) if shown and len(shown["mouth"]) == len(frames) else len(frames) // 2
         frame = Image.fromarray(frames[widest])
-        edge = min(frame.size)
-        left, top = ((side - edge) // 2 for side in frame.size)
-        picture.paste(frame.crop((left, top, left + edge, top + edge)).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+        if frame.width > frame.height:  # two people: all of them, over the sound
+            frame = frame.resize((SIDE, SIDE * frame.height // frame.width), Image.Resampling.LANCZOS)
+            picture.paste(frame, (0, (SIDE - BAND - frame.height) // 2))
+        else:
+            edge, top = frame.width, (frame.height - frame.width) // 2
+            picture.paste(frame.crop((0, top, edge, top + edge)).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
     middle, height = (SIDE - BAND // 2, BAND - 24) if frames else (SIDE // 2, SIDE * 2 // 3)
     layer = Image.new("RGBA", (SIDE, SIDE))
     pen = ImageDraw.Draw(layer)

@@ -8,7 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..unitalking_core.conditions.long_script import Line, cut, dialogue
-from ..unitalking_core.conditions.script import parse
+from ..unitalking_core.conditions.script import parse, plain_description
 from ..unitalking_core.stretches import room
 from . import inputs
 from .codecs import require_audio_vae
@@ -17,8 +17,6 @@ from .report import say
 from .sampler import Sampling, sampling_inputs
 from .talk import Person, Talk, talk
 
-WORDS = "words"
-"""Stand-in for a line where only a description is looked at."""
 IN_EVERY_PROMPT = "; part of every prompt"
 LATENT_TOOLTIP = "From Encode Portrait, or UniTalking Empty Clip for a face of the model's own. Its length does not matter."
 
@@ -181,8 +179,10 @@ class UniTalkingDialogue(io.ComfyNode):
             raise ValueError(f"the two portraits have different heights ({heights} pixels); set the sizes of both Encode Portrait nodes")
         found, names = dialogue(script)
         lines = _parts(run, found, parts)
-        descriptions = [parse(WORDS, text).description for text in (description_a, description_b)]
-        people = [Person(text, *given) for text, given in zip(descriptions, ((latent_a, voice_a), (latent_b, voice_b)), strict=True)]
+        people = [
+            Person(plain_description(description_a), latent_a, voice_a),
+            Person(plain_description(description_b), latent_b, voice_b),
+        ]
         alone, heard, story = talk(cls, run, people, lines)
         videos = [joint_streams(latent)[0] for latent in alone]
         both = finished_latent(alone[0][INFO], torch.cat(videos, dim=-1), heard)

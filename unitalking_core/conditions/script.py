@@ -87,14 +87,19 @@ class Estimate:
         return line + advice[self.fit(clip_seconds)]
 
 
+def plain_description(description: str) -> str:
+    """A description without marks. Raises ScriptError for one with them."""
+    if START in description or END in description:
+        raise ScriptError(f"the description holds {START} or {END}: spoken words belong into the speech")
+    return description.strip()
+
+
 def parse(speech: str, description: str = "") -> Script:
     """Speech and description kept apart; marks within the speech are understood, what follows them is description.
 
     Raises ScriptError for marks that do not pair, or when nothing is spoken and nothing described.
     """
-    speech, description = speech.strip(), description.strip()
-    if START in description or END in description:
-        raise ScriptError(f"the description holds {START} or {END}: spoken words belong into the speech")
+    speech, description = speech.strip(), plain_description(description)
     if START in speech or END in speech:
         if speech.count(START) != 1 or speech.count(END) != 1 or speech.index(START) > speech.index(END):
             raise ScriptError(

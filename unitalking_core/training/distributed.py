@@ -7,6 +7,8 @@ files hold whole tensors under their usual names.
 
 A block is a unit of its own in each stream, gathered for its call and freed after it. So a stage that runs the audio stream alone never
 gathers the video stream's blocks. Everything else (embeddings, heads, text encoder) stays gathered through a step.
+
+Muon needs whole matrices. A run with such a stage keeps the whole model in each process: they add up their gradients and step alike.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import sys
 from . import console, host, test_tools
 from .console import Problem, say
 
-TOOLS = ("pytest", "ruff", "mypy", "pocketsphinx", "tensorboard", "tqdm", "peft", "webdataset", "diffusers", "ftfy")
+TOOLS = ("pytest", "ruff", "mypy", "pocketsphinx", "praat-parselmouth", "tensorboard", "tqdm", "peft", "webdataset", "diffusers", "ftfy")
 LINT = ("ruff check .", "ruff format --check .", "mypy")
 
 

@@ -150,10 +150,18 @@ def _add_prepare(commands: argparse._SubParsersAction) -> None:
     kinds = commands.add_parser("prepare", help="make a corpus").add_subparsers(dest="kind", required=True, metavar="KIND")
     parser = kinds.add_parser("synthetic", help="free voices on drawn faces", add_help=False)
     parser.set_defaults(forward=_prepare_synthetic)
+    parser = kinds.add_parser("faces", help="drawn faces for a synthetic corpus's clips of speech alone", add_help=False)
+    parser.set_defaults(forward=_prepare_faces)
 
 
 def _prepare_synthetic(arguments: Sequence[str]) -> None:
     from .data.synthetic import main
+
+    main(list(arguments))
+
+
+def _prepare_faces(arguments: Sequence[str]) -> None:
+    from .data.later_faces import main
 
     main(list(arguments))
 

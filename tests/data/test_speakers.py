@@ -10,7 +10,7 @@ from unitalking_core.data import neural_engines
 from unitalking_core.data.engines import ENGINES
 from unitalking_core.data.speakers import SPEAKERS, stranger
 from unitalking_core.data.speech import SpeechError, available_speakers, say
-from unitalking_core.data.waveforms import SAMPLE_RATE, shifted, tilted
+from unitalking_core.data.waveforms import SAMPLE_RATE, TONE_BANDS, intoned, shifted, toned
 
 
 def test_no_voice_is_in_two_splits() -> None:
@@ -49,14 +49,48 @@ def test_strangers_are_training_voices_changed_in_pitch_tempo_and_tone() -> None
     plain = next(speaker for speaker in SPEAKERS if speaker.name == "slt")
     rng = random.Random(3)
     met = [stranger(rng, plain, f"stranger{number}") for number in range(50)]
-    assert len({(person.shift, person.rate, person.tilt) for person in met}) == 50
+    assert len({(person.shift, person.pitch, person.rate, person.tone) for person in met}) == 50
     assert {(person.engine, person.voice, person.split) for person in met} == {("flite", "slt", "train")}
     assert min(person.shift for person in met) < 0.9 < 1.1 < max(person.shift for person in met)
 
 
-def test_a_tilt_is_so_many_decibels_an_octave() -> None:
+def test_a_tone_is_so_many_decibels_at_each_band() -> None:
     times = np.arange(SAMPLE_RATE) / SAMPLE_RATE
-    for hertz, gain in ((500, -2.0), (1000, 0.0), (4000, 4.0)):
+    gains = (0.0, 0.0, -2.0, 0.0, 2.0, 4.0, 4.0)
+    for hertz, gain in (*zip(TONE_BANDS[:-1], gains, strict=False), (2828.43, 3.0)):
         tone = np.sin(2 * np.pi * hertz * times).astype(np.float32)
-        change = 20 * np.log10(np.std(tilted(tone, 2.0)) / np.std(tone))
-        assert change == pytest.approx(gain, abs=0.01)
+        change = 20 * np.log10(np.std(toned(tone, gains)) / np.std(tone))
+        assert change == pytest.approx(gain, abs=0.05)
+
+
+def test_the_pitch_alone_is_changed() -> None:
+    """A train of pulses through one formant at 700 Hz: the pulses come faster, the formant stays."""
+    pytest.importorskip("parselmouth", reason="Praat is not installed (pip install praat-parselmouth)")
+    from scipy.signal import lfilter
+
+    pulses = np.zeros(SAMPLE_RATE)
+    pulses[:: SAMPLE_RATE // 125] = 1.0
+    radius, angle = 0.985, 2 * np.pi * 700 / SAMPLE_RATE
+    voice = lfilter([1.0], [1.0, -2 * radius * np.cos(angle), radius**2], pulses).astype(np.float32)
+    voice *= 0.3 / np.abs(voice).max()
+    changed = intoned(voice, 1.28, 1.0)
+    assert len(changed) == len(voice)
+
+    def spectrum(waveform: np.ndarray) -> np.ndarray:
+        return np.abs(np.fft.rfft(waveform[4000:12000] * np.hanning(8000)))
+
+    def pitch(waveform: np.ndarray) -> float:
+        found = np.fft.irfft(spectrum(waveform) ** 2)
+        return SAMPLE_RATE / (40 + int(found[40:200].argmax()))
+
+    assert pitch(voice) == pytest.approx(125, rel=0.02)
+    assert pitch(changed) == pytest.approx(160, rel=0.03)
+    for heard in (voice, changed):
+        around = [spectrum(heard)[round(centre / 2) - 40 : round(centre / 2) + 40].max() for centre in (350, 700, 1400)]
+        assert around[1] == max(around)
+
+
+def test_what_has_no_voice_has_no_pitch() -> None:
+    pytest.importorskip("parselmouth", reason="Praat is not installed (pip install praat-parselmouth)")
+    with pytest.raises(SpeechError, match="no voice"):
+        intoned(np.zeros(SAMPLE_RATE, np.float32), 1.2, 1.0)

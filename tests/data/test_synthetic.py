@@ -2,17 +2,21 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from unitalking_core.data import engines, speech
+from unitalking_core.data.later_faces import give_faces
 from unitalking_core.data.sentences import split_of
 from unitalking_core.data.speech import SPEAKERS, SpeechError, align, available_speakers, say, utter
 from unitalking_core.data.synthetic import Corpus, jobs, prepare
+from unitalking_core.training.corpus import read_clip_pixels, read_manifest, read_many_pixels
 
 SETTINGS = {"clips": 4, "heldout": 2, "audio_clips": 2, "strangers": 2, "seed": 5, "workers": 1, "height": 48, "voices_per_speaker": 1}
 
@@ -101,6 +105,32 @@ def test_speech_alone_may_be_added_later(corpus: Path, tmp_path: Path) -> None:
     assert [_digest(tmp_path, line) for line in _lines(corpus)] == [_digest(corpus, line) for line in _lines(corpus)]
     with pytest.raises(ValueError, match="audio_clips: 2 there, 1 asked"):
         prepare(tmp_path, **{**SETTINGS, "audio_clips": 1})
+
+
+def test_speech_alone_is_given_faces_that_are_drawn_when_read(corpus: Path, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    shutil.copytree(corpus, given)
+    before = {line["id"]: line for line in _lines(given)}
+    assert give_faces(given) == 4
+    assert give_faces(given) == 0
+    for line, item in zip(_lines(given), read_manifest(given), strict=True):
+        was = before[line["id"]]
+        if "drawn" not in line:
+            assert line == was
+            continue
+        assert line["face"] % 2 == 0
+        assert line["text"].split(" with ")[0] == was["text"].split(",")[0]
+        assert line["text"].rsplit(", ", 2)[1:] == was["text"].rsplit(", ", 2)[1:]
+        pixels = read_clip_pixels(given, item)
+        assert pixels is not None
+        assert pixels.shape == (round(line["seconds"] * 24), 48, 48, 3)
+        assert pixels.shape[0] % 4 == 1
+        assert pixels.float().std(0).max() > 10  # it speaks
+    drawn = [item for item in read_manifest(given) if item.drawing]
+    one, two = (list(read_many_pixels(given, drawn, workers)) for workers in (0, 2))
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert give_faces(given, again=True) == 4
+    assert all("drawn" in line for line in _lines(given) if line["split"] != "heldout")
 
 
 def test_another_corpus_in_the_folder_is_refused(corpus: Path) -> None:

@@ -14,6 +14,7 @@ from training.toy import TALK, VOICE, toy_batches
 
 from unitalking_core.config import ConfigError
 from unitalking_core.tasks import APART, TASKS
+from unitalking_core.training.batches import draw_ahead
 from unitalking_core.training.buckets import Bucket, form_buckets
 from unitalking_core.training.latents import Entry
 from unitalking_core.training.levels import draw_levels
@@ -155,3 +156,22 @@ def test_a_stage_may_repeat_the_clips_of_a_split_or_leave_them_out(tmp_path: Pat
     with pytest.raises(ConfigError, match="whole numbers"):
         dataclasses.replace(VOICE, repeats={"train": 0.5})
     assert met == {"all": {"train": 9, "train_audio": 4}, "more": {"train": 9, "train_audio": 12}, "alone": {"train_audio": 4}}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_drawn_ahead_are_those_of_their_steps(workers: int, tmp_path: Path) -> None:
+    batches = toy_batches(tmp_path, TALK)
+    ahead = list(draw_ahead(batches, 3, 7, workers, pinned=False))
+    assert len(ahead) == 4
+    for step, batch in enumerate(ahead, start=3):
+        for name, value in vars(batches.draw(step)).items():
+            found = getattr(batch, name)
+            assert torch.equal(found, value) if isinstance(value, torch.Tensor) else found == value, name
+
+
+def test_a_moved_batch_knows_what_it_knew(tmp_path: Path) -> None:
+    batch = toy_batches(tmp_path, TALK).draw(0)
+    moved = batch.to(torch.device("meta"))
+    assert (moved.longest, moved.whole, moved.tasks) == (batch.longest, batch.whole, batch.tasks)
+    assert moved.audio.is_meta
+    assert batch.audio.device.type == "cpu"

@@ -85,7 +85,7 @@ def test_shares_are_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         shares.append(share(batch))
     assert [len(s.tasks) for s in shares] == [3, 2]
     for name, value in vars(batch).items():
-        for row, expected in enumerate(value if value is not None else ()):
+        for row, expected in enumerate(value if isinstance(value, torch.Tensor | tuple) else ()):
             found = getattr(shares[row % 2], name)[row // 2]
             assert torch.equal(found, expected) if isinstance(expected, torch.Tensor) else found == expected, name
     monkeypatch.setattr(distributed, "processes", lambda: (0, 8))

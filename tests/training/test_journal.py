@@ -33,10 +33,10 @@ def lines(folder: Path) -> list[dict]:
 
 def test_a_line_tells_the_means_since_the_last(tmp_path: Path, batch: Batch) -> None:
     journal = Journal(tmp_path, 0)
-    journal.add([batch, batch], [losses(1), losses(2)], 0.1, 4)
-    journal.add([batch, batch], [losses(3), losses(4)], 0.2, 6)
+    journal.add([batch, batch], [losses(1), losses(2)], 0.1, torch.tensor(4.0))
+    journal.add([batch, batch], [losses(3), losses(4)], 0.2, torch.tensor(6.0))
     assert "T2A.audio 2.500" in journal.flush("voice", 2)
-    journal.add([batch], [losses(7)], 0.3, 1)
+    journal.add([batch], [losses(7)], 0.3, torch.tensor(1.0))
     journal.flush("voice", 3)
     first, second = lines(tmp_path)
     assert first["T2A.audio"] == pytest.approx(2.5)
@@ -47,7 +47,7 @@ def test_a_line_tells_the_means_since_the_last(tmp_path: Path, batch: Batch) -> 
 def test_steps_that_are_made_again_are_told_once(tmp_path: Path, batch: Batch) -> None:
     journal = Journal(tmp_path, 0)
     for step in range(1, 6):
-        journal.add([batch], [losses(step)], 0.1, 1)
+        journal.add([batch], [losses(step)], 0.1, torch.tensor(1.0))
         if step == 3:
             pending = json.loads(json.dumps(journal.pending()))
         if step % 2 == 0:
@@ -56,14 +56,14 @@ def test_steps_that_are_made_again_are_told_once(tmp_path: Path, batch: Batch) -
         file.write('{"stage": "voi')
     resumed = Journal(tmp_path, 3, pending)
     assert [line["total"] for line in lines(tmp_path)] == [2]
-    resumed.add([batch], [losses(4)], 0.1, 1)
+    resumed.add([batch], [losses(4)], 0.1, torch.tensor(1.0))
     resumed.flush("voice", 4)
     assert [(line["total"], line["T2A.audio"]) for line in lines(tmp_path)] == [(2, 1.5), (4, 3.5)]
 
 
 def test_only_the_process_that_writes_writes(tmp_path: Path, batch: Batch) -> None:
     journal = Journal(tmp_path / "run", 0, writes=False)
-    journal.add([batch], [losses(1)], 0.1, 1)
+    journal.add([batch], [losses(1)], 0.1, torch.tensor(1.0))
     assert "T2A.audio 1.000" in journal.flush("voice", 1)
     assert not (tmp_path / "run").exists()
 
@@ -81,7 +81,7 @@ def test_tensorboard_shows_the_same_numbers_and_forgets_steps_made_again(tmp_pat
     for start in (0, 1):
         journal = Journal(tmp_path, start, tensorboard=True)
         for total in (start + 1, start + 2):
-            journal.add([batch], [losses(total + 10 * start)], 0.5, 2)
+            journal.add([batch], [losses(total + 10 * start)], 0.5, torch.tensor(2.0))
             journal.flush("voice", total)
         journal.board.close()
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()

@@ -114,7 +114,7 @@ def joined(parts: list[Batch]) -> Batch:
     return Batch(
         **{
             k: torch.cat([v[k] for v in values]) if isinstance(values[0][k], torch.Tensor) else sum((v[k] for v in values), ())
-            for k in values[0]
+            for k in (field.name for field in dataclasses.fields(Batch) if field.init)
         }
     )
 

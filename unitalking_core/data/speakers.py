@@ -7,8 +7,11 @@ speaker encoder. The mbrola voices' licences do not suit a model that others use
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, replace
+
+from .waveforms import TONE_BANDS
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Speaker:
     """One voice. `rate` is its fixed speaking speed (1 = as the engine speaks by itself); `traits` are words for the caption.
 
     `shift` multiplies pitch and formants at an unchanged tempo, which makes another, virtual, voice of the same engine's (1 = as it is);
-    `tilt` in decibels per octave makes it brighter or darker.
+    `pitch` multiplies the pitch alone, `liveliness` its ups and downs; `tone` is its colour, in decibels at `waveforms.TONE_BANDS`.
     """
 
     name: str
@@ -27,7 +30,9 @@ class Speaker:
     traits: tuple[str, ...]
     split: str = "train"
     shift: float = 1.0
-    tilt: float = 0.0
+    pitch: float = 1.0
+    liveliness: float = 1.0
+    tone: tuple[float, ...] = ()
 
 
 _NATURAL: tuple[Speaker, ...] = (
@@ -93,20 +98,28 @@ def _virtual(speaker: Speaker, shift: float) -> Speaker:
 _VIRTUAL = tuple(_virtual(speaker, shift) for speaker in _NATURAL for shift in _SHIFTS[speaker.name])
 
 STRANGER_SHIFT = (0.82, 1.22)
+STRANGER_PITCH = (0.78, 1.30)
+STRANGER_LIVELINESS = (0.7, 1.4)
 STRANGER_RATE = (0.9, 1.12)
 STRANGER_TILT = (-2.0, 2.0)
+STRANGER_TONE = 2.5
+"""Standard deviation over bands, in decibels, around the tilt."""
 
 
 def stranger(rng: random.Random, speaker: Speaker, name: str) -> Speaker:
-    """A voice that is met once: `speaker` with a pitch, a tempo and a tone of its own.
+    """A voice that is met once: `speaker` with another length of throat, and a pitch, an intonation, a tempo and a colour of its own.
 
     Many of them teach a model to take a voice from its reference, where a few dozen speakers can be known by heart.
     """
-    shift = round(rng.uniform(*STRANGER_SHIFT), 2)
-    trait = "high voice" if shift > UP**0.5 else "low voice" if shift < DOWN**0.5 else rng.choice(speaker.traits)
+    shift, pitch = (round(math.exp(rng.uniform(math.log(low), math.log(high))), 2) for low, high in (STRANGER_SHIFT, STRANGER_PITCH))
+    height = shift * pitch
+    trait = "high voice" if height > UP**0.5 else "low voice" if height < DOWN**0.5 else rng.choice(speaker.traits)
+    tilt, middle = rng.uniform(*STRANGER_TILT), len(TONE_BANDS) // 2
     return replace(
-        speaker, name=name, shift=shift, rate=speaker.rate * rng.uniform(*STRANGER_RATE), tilt=rng.uniform(*STRANGER_TILT), traits=(trait,)
-    )
+        speaker, name=name, shift=shift, pitch=pitch, liveliness=rng.uniform(*STRANGER_LIVELINESS),
+        rate=speaker.rate * rng.uniform(*STRANGER_RATE), traits=(trait,),
+        tone=tuple(tilt * (band - middle) + rng.gauss(0.0, STRANGER_TONE) for band in range(len(TONE_BANDS))),
+    )  # fmt: skip
 
 
 SPEAKERS: tuple[Speaker, ...] = _NATURAL + _ROBOTIC + _VIRTUAL + _HELDOUT

@@ -18,7 +18,7 @@ from ..conditions.voice import ACTIVE_ABOVE_PEAK, ACTIVE_RMS
 from .engines import ENGINES
 from .speakers import SPEAKERS, Speaker
 from .visemes import Phone
-from .waveforms import SAMPLE_RATE, SpeechError, shifted, tilted, to_int16
+from .waveforms import SAMPLE_RATE, SpeechError, intoned, shifted, to_int16, toned
 
 
 def _installed(speaker: Speaker) -> bool:
@@ -51,7 +51,9 @@ def say(speaker: Speaker, text: str, rate: float | None = None) -> np.ndarray:
     waveform = engine.say(speaker.voice, text, (rate or speaker.rate) / speaker.shift)
     if speaker.shift != 1.0:
         waveform = shifted(waveform, speaker.shift)
-    return tilted(waveform, speaker.tilt) if speaker.tilt else waveform
+    if (speaker.pitch, speaker.liveliness) != (1.0, 1.0):
+        waveform = intoned(waveform, speaker.pitch, speaker.liveliness)
+    return toned(waveform, speaker.tone) if speaker.tone else waveform
 
 
 @lru_cache(maxsize=1)

@@ -5,9 +5,15 @@ A waveform is float32 (N,) in -1..1 at SAMPLE_RATE.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 SAMPLE_RATE = 16000
+TONE_BANDS = (125, 250, 500, 1000, 2000, 4000, 8000)
+"""In hertz."""
+PITCH_RANGE = (60.0, 500.0)
+"""Of human and of engines' voices, in hertz."""
 
 
 class SpeechError(RuntimeError):
@@ -33,11 +39,32 @@ def shifted(waveform: np.ndarray, factor: float) -> np.ndarray:
     return resampled(waveform, round(factor * 100) * SAMPLE_RATE // 100, SAMPLE_RATE)
 
 
-def tilted(waveform: np.ndarray, decibels_per_octave: float) -> np.ndarray:
-    """Brighter (above 0) or darker (below), around 1 kHz and no lower than 60 Hz: float32 (N,) -> (N,)."""
+def intoned(waveform: np.ndarray, pitch: float, liveliness: float) -> np.ndarray:
+    """Pitch alone times `pitch`, its ups and downs times `liveliness`, formants and duration as they were: float32 (N,) -> (N,).
+
+    Praat's "Change gender" (overlap-add at the pitch periods). Raises SpeechError where Praat's Python package is missing or nothing
+    is voiced.
+    """
+    try:
+        from parselmouth import Sound
+        from parselmouth.praat import call, run
+    except ImportError as error:
+        raise SpeechError("changing the pitch alone needs praat-parselmouth: pip install praat-parselmouth") from error
+    sound = Sound(waveform.astype(np.float64), float(SAMPLE_RATE))
+    heard = sound.to_pitch(pitch_floor=PITCH_RANGE[0], pitch_ceiling=PITCH_RANGE[1]).selected_array["frequency"]
+    if not (heard > 0).any():
+        raise SpeechError("there is no voice in this recording whose pitch could be changed")
+    run("random_initializeWithSeedUnsafelyButPredictably (1)")  # where nothing is voiced it draws its periods
+    changed = call(sound, "Change gender", *PITCH_RANGE, 1.0, pitch * float(np.median(heard[heard > 0])), liveliness, 1.0)
+    return changed.values[0].astype(np.float32)
+
+
+def toned(waveform: np.ndarray, decibels: Sequence[float]) -> np.ndarray:
+    """So many decibels louder at each of TONE_BANDS, between them on straight lines over octaves: float32 (N,) -> (N,)."""
     spectrum = np.fft.rfft(waveform)
-    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(waveform), 1 / SAMPLE_RATE), 60.0) / 1000.0)
-    return np.fft.irfft(spectrum * 10.0 ** (decibels_per_octave * octaves / 20.0), len(waveform)).astype(np.float32)
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(waveform), 1 / SAMPLE_RATE), 1.0))
+    gains = np.interp(octaves, np.log2(TONE_BANDS), decibels)
+    return np.fft.irfft(spectrum * 10.0 ** (gains / 20.0), len(waveform)).astype(np.float32)
 
 
 def to_int16(waveform: np.ndarray) -> np.ndarray:

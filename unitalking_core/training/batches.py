@@ -7,11 +7,14 @@ of one length (`buckets`).
 
 from __future__ import annotations
 
+import copy
 import random
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from ..conditions.text import NanoTextEncoder
 from ..conditions.voice import fit_voice_tokens
@@ -36,6 +39,7 @@ class Batch:
 
     text: ids (B, Lt), or rows (B, Lt, text_dim) of a text encoder that does not learn; lengths (B,).
     s (B,) is the noise level of each row; mouth (B, h, w) how much of each cell of the video latent is mouth, 0 where that is not known.
+    Known without asking a device: `longest`, the most text of a row, and `whole`, whether no row has a part of its sound given.
     """
 
     tasks: tuple[str, ...]
@@ -52,6 +56,28 @@ class Batch:
     s: Tensor
     mouth: Tensor | None
     visibility: tuple[Visibility, ...]
+    longest: int = field(init=False)
+    whole: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "longest", int(self.lengths.max()))
+        object.__setattr__(self, "whole", bool((self.audio_mask == self.audio_mask[:, :1]).all()))
+
+    def pin_memory(self) -> Batch:
+        """Tensors where a device can fetch them while it computes."""
+        return self.changed(Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> Batch:
+        """On another device, without waiting where the memory is pinned."""
+        return self.changed(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """With another tensor, of the same values, for every one."""
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                object.__setattr__(other, name, change(value))
+        return other
 
 
 class Batches:
@@ -142,6 +168,24 @@ class Batches:
             fit_voice_tokens(voice[None, :, start : start + length], self.voice_tokens),
             float(voiced),
         )
+
+
+class _Ahead(Dataset):
+    """The batches of steps to come, by number."""
+
+    def __init__(self, batches: Batches, first: int, end: int) -> None:
+        self.batches, self.first, self.end = batches, first, end
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+    def __getitem__(self, number: int) -> Batch:
+        return self.batches.draw(self.first + number)
+
+
+def draw_ahead(batches: Batches, first: int, end: int, workers: int, *, pinned: bool) -> Iterator[Batch]:
+    """Batches `first` to `end` in order; so many processes draw them while others are trained on. They are those of `draw`."""
+    yield from DataLoader(_Ahead(batches, first, end), batch_size=None, num_workers=workers, pin_memory=pinned)
 
 
 def covered(box: tuple[float, float, float, float] | None, height: int, width: int) -> Tensor:

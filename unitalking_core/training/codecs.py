@@ -23,7 +23,9 @@ from .corpus import as_frames
 from .precision import knows_bf16
 
 LATENT_NOISE = 0.05
-"""Noise on latents while decoders learn, in the model's space: what is generated is never exact."""
+"""Noise on the sound's latents while its decoder learns, in the model's space: what is generated is never exact."""
+MOST_NOISE = 0.25
+"""The same for pictures, where each row has another amount of it up to this."""
 LINEAR_SHARE = 0.02
 """Learning rate of the linear pair: principal components have small entries, which full steps would wreck."""
 CHANGE_CLIPS = 100
@@ -40,36 +42,62 @@ class Clips:
     mouths: Tensor
 
 
-def fit_video_codec(config: VideoConfig, clips: Clips, training: CodecConfig, seed: int, log: Log) -> tuple[NanoVideoCodec, VideoConfig]:
-    """The codec, and the configuration with the latents' statistics and preview."""
+def fit_video_codec(
+    config: VideoConfig,
+    clips: Clips,
+    training: CodecConfig,
+    seed: int,
+    log: Log,
+    earlier: Mapping[str, Tensor] | None = None,
+    device: torch.device | None = None,
+) -> tuple[NanoVideoCodec, VideoConfig]:
+    """The codec, and the configuration with the latents' statistics and preview. It goes on from the weights of an `earlier` one."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    codec = NanoVideoCodec(config)
+    device = device or torch.device("cpu")
+    codec = NanoVideoCodec(config).to(device)
+    clips = Clips(clips.frames.to(device), clips.mouths.to(device))
     drawn = windows(clips, generator, 1 + 3 * codec.q, training.video_batch)
+    if earlier is None:
+        _principal(codec.project, codec.restore, _patches(codec, drawn, training, generator), training.whitening)
+    else:
+        codec.load_state_dict({name: value.float() for name, value in earlier.items()})
+
+    def loss() -> Tensor:
+        frames, mouths = next(drawn)
+        latent = codec.encode(frames)
+        return picture_loss(codec, frames, 1 + training.mouth * mouths, noisy(latent, spread(latent), generator))
+
+    optimise(codec, loss, training.video_steps, training.lr, "video codec", log)
+    config = _video_statistics(codec, config, drawn)
+    return codec.cpu().eval(), dataclasses.replace(config, change=_change(codec, config, clips.frames[:CHANGE_CLIPS].cpu()))
+
+
+def spread(latent: Tensor) -> Tensor:
+    """What brings a latent (B, C, T, h, w) to a variance of 1 on average over channels: a divisor, without a gradient."""
+    return latent.detach().float().var(dim=(0, 2, 3, 4)).mean().sqrt()
+
+
+def noisy(latent: Tensor, scale: Tensor, generator: torch.Generator) -> Tensor:
+    """A latent whose rows have noise of up to MOST_NOISE, in units of `scale`."""
+    amount = MOST_NOISE * torch.rand(len(latent), 1, 1, 1, 1, generator=generator)
+    noise = amount * torch.randn(latent.shape, generator=generator)
+    return latent + scale * noise.to(latent.device)
+
+
+def _patches(codec: NanoVideoCodec, drawn: Iterator[tuple[Tensor, Tensor]], training: CodecConfig, generator: torch.Generator) -> Tensor:
+    """Space-time patches (N, P) of pictures: what is drawn and what moves, not empty walls, and more of mouths."""
     patches = []
     for _ in range(48):
         frames, mouths = next(drawn)
         x = torch.cat([frames[:, :, :1].expand(-1, -1, codec.q - 1, -1, -1), frames], dim=2)
         x = rearrange(x, "b c (t q) (h y) (w x) -> (b t h w) (q c y x)", q=codec.q, y=codec.p, x=codec.p)
         cells = x.view(len(x), codec.q, -1)
-        interest = 0.05 + cells.std(2).mean(1) + 4 * cells.std(1).mean(1)  # what is drawn and what moves, not empty walls
+        interest = 0.05 + cells.std(2).mean(1) + 4 * cells.std(1).mean(1)
         mouth = F.avg_pool2d(mouths[:, None], codec.p)[:, 0]
         interest = interest * (1 + training.mouth * mouth[:, None].expand(-1, x.shape[0] // mouth.numel(), -1, -1).flatten())
-        patches.append(x[torch.multinomial(interest, min(400, len(x)), generator=generator)])
-    _principal(codec.project, codec.restore, torch.cat(patches), training.whitening)
-    config = _video_statistics(codec, config, drawn)
-    scale = torch.tensor(config.std).view(1, -1, 1, 1, 1)
-
-    def loss() -> Tensor:
-        frames, mouths = next(drawn)
-        latent = codec.encode(frames)
-        return picture_loss(
-            codec, frames, 1 + training.mouth * mouths, latent + LATENT_NOISE * scale * torch.randn(latent.shape, generator=generator)
-        )
-
-    optimise(codec, loss, training.video_steps, training.lr, "video codec", log)
-    config = _video_statistics(codec, config, drawn)
-    return codec.eval(), dataclasses.replace(config, change=_change(codec, config, clips.frames[:CHANGE_CLIPS]))
+        patches.append(x[torch.multinomial(interest.cpu(), min(400, len(x)), generator=generator).to(x.device)])
+    return torch.cat(patches)
 
 
 def fit_audio_codec(
@@ -151,12 +179,13 @@ def windows(clips: Clips, generator: torch.Generator, frames: int, batch: int) -
                 x, mouth = x.roll(by, (2, 3)), mouth.roll(by, (0, 1))
             if torch.rand((), generator=generator) < 0.6:
                 mix = torch.eye(3) * (0.7 + 0.5 * torch.rand((), generator=generator)) + 0.12 * torch.randn(3, 3, generator=generator)
-                x = torch.einsum("ij,jfhw->ifhw", mix, x) + 0.15 * torch.randn(3, 1, 1, 1, generator=generator)
+                tint = 0.15 * torch.randn(3, 1, 1, 1, generator=generator)
+                x = torch.einsum("ij,jfhw->ifhw", mix.to(x.device), x) + tint.to(x.device)
             rows.append(x.clamp(-1, 1))
             mouths.append(mouth)
         if torch.rand((), generator=generator) < TEXTURES:
-            rows[:1] = textures(1, frames, (height, width), generator)
-            mouths[0] = torch.zeros(height, width)
+            rows[:1] = textures(1, frames, (height, width), generator).to(rows[0].device)
+            mouths[0] = torch.zeros_like(mouths[0])
         yield torch.stack(rows), torch.stack(mouths)
 
 
@@ -192,27 +221,28 @@ def _principal(project: nn.Linear, restore: nn.Linear, x: Tensor, whitening: flo
 
 
 def optimise(module: NanoAudioCodec | NanoVideoCodec, loss: Callable[[], Tensor], steps: int, lr: float, name: str, log: Log) -> None:
-    """In bf16 where the CPU knows it: the video codec's convolutions are three times as fast there."""
+    """In bf16 where the device knows it: the video codec's convolutions are three times as fast there."""
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    bf16 = isinstance(module, NanoVideoCodec) and knows_bf16(torch.device("cpu"))
+    device = next(module.parameters()).device
+    bf16 = isinstance(module, NanoVideoCodec) and knows_bf16(device)
     linear = [p for name, p in trained.items() if name.startswith(("project.", "restore."))]
     rest = [p for name, p in trained.items() if not name.startswith(("project.", "restore."))]
     groups = [{"params": rest, "share": 1.0}, {"params": linear, "share": LINEAR_SHARE}]
     optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
-    total = 0.0
+    total = torch.zeros((), device=device)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = group["share"] * lr * min(1, (step + 1) / 30) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             value = loss()
         value.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        total += value.item()
+        total += value.detach()
         if (step + 1) % 50 == 0:
-            log(f"{name} step {step + 1}/{steps} loss {total / 50:.4f}")
-            total = 0.0
+            log(f"{name} step {step + 1}/{steps} loss {total.item() / 50:.4f}")
+            total.zero_()
 
 
 def _scales(latents: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -226,9 +256,9 @@ def _video_statistics(codec: NanoVideoCodec, config: VideoConfig, drawn: Iterato
     latents, colours = [], []
     for _ in range(24):
         frames = next(drawn)[0][1:]  # the first may be a texture
-        latents.append(rearrange(codec.encode(frames), "b c t h w -> (b t h w) c"))
+        latents.append(rearrange(codec.encode(frames).cpu(), "b c t h w -> (b t h w) c"))
         last = frames[:, :, :: codec.q]
-        colours.append(rearrange(F.avg_pool3d(last, (1, codec.p, codec.p)), "b c t h w -> (b t h w) c"))
+        colours.append(rearrange(F.avg_pool3d(last, (1, codec.p, codec.p)).cpu(), "b c t h w -> (b t h w) c"))
     x, rgb = torch.cat(latents), torch.cat(colours)
     mean, std = _scales(x)
     model = (x - torch.tensor(mean)) / torch.tensor(std)

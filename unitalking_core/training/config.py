@@ -29,6 +29,8 @@ class CodecConfig:
 
     video_clips: int = 300
     video_steps: int = 400
+    relearn_video: bool = False
+    """The video codec of 'start' goes on learning as a whole. Latents that it made before are of no use then."""
     video_batch: int = 8
     polish_steps: int = 0
     audio_steps: int = 800
@@ -145,6 +147,8 @@ class TrainingConfig:
     """One of PRECISIONS of `precision`: "auto" is bf16 where the device multiplies in it by itself."""
     device: str = "auto"
     threads: int = 0
+    workers: int = 0
+    """Processes that draw batches and read clips ahead; with 0 the trainer does it between its steps."""
     checkpoint_activations: bool = False
     """Keep only what enters each block and compute the rest again on the way back: less memory, about a third more time."""
     log_every: int = 50

@@ -1,14 +1,20 @@
-"""A corpus on disk: `manifest.jsonl`, one line a clip, and safetensors files of frames (F, H, W, 3) uint8 and waveforms (N,) int16."""
+"""A corpus on disk: `manifest.jsonl`, one line a clip, and safetensors files of frames (F, H, W, 3) uint8 and waveforms (N,) int16.
+
+A clip whose line tells of a drawn face (`data.later_faces`) has its frames drawn when they are read.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import safe_open
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from ..conditions.recording import resample
 from ..timeline import Timeline
@@ -25,7 +31,7 @@ class Item:
     """One clip; its reference voice is another utterance of the same speaker.
 
     `mouth_box`: left, top, right, bottom of the mouth in a picture whose sides are 1 long, where it is known. `sample_rate`: of the clip
-    and of its voice, in Hz; where it is not told, it is the model's.
+    and of its voice, in Hz; where it is not told, it is the model's. `drawing`: the manifest's line, where frames are drawn from it.
     """
 
     id: str
@@ -36,6 +42,7 @@ class Item:
     voice_file: str
     mouth_box: tuple[float, float, float, float] | None = None
     sample_rate: int | None = None
+    drawing: Mapping[str, Any] | None = None
 
 
 def in_training(split: str) -> bool:
@@ -54,7 +61,8 @@ def read_manifest(folder: Path) -> list[Item]:
             raw = json.loads(line)
             box = raw.get("mouth_box")
             named = {name: raw[name] for name in REQUIRED}
-            items.append(Item(**named, mouth_box=None if box is None else tuple(box), sample_rate=raw.get("sample_rate")))
+            drawing = raw if "drawn" in raw else None
+            items.append(Item(**named, mouth_box=None if box is None else tuple(box), sample_rate=raw.get("sample_rate"), drawing=drawing))
         except (json.JSONDecodeError, KeyError) as error:
             raise CorpusError(f"{path}, line {number}: {error!r}") from error
     return items
@@ -62,8 +70,28 @@ def read_manifest(folder: Path) -> list[Item]:
 
 def read_clip_pixels(folder: Path, item: Item) -> Tensor | None:
     """Frames (F, H, W, 3) uint8, None for a clip of sound alone."""
+    if item.drawing is not None:
+        from ..data.later_faces import draw_clip
+
+        return torch.from_numpy(draw_clip(item.drawing))
     with safe_open(folder / item.file, framework="pt") as file:
         return file.get_tensor("frames") if "frames" in file.keys() else None  # noqa: SIM118
+
+
+class _Pictures(Dataset):
+    def __init__(self, folder: Path, items: Sequence[Item]) -> None:
+        self.folder, self.items = folder, items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, number: int) -> Tensor | None:
+        return read_clip_pixels(self.folder, self.items[number])
+
+
+def read_many_pixels(folder: Path, items: Sequence[Item], workers: int = 0) -> Iterator[Tensor | None]:
+    """`read_clip_pixels` of one clip after the other; so many processes read, or draw, ahead."""
+    yield from DataLoader(_Pictures(folder, items), batch_size=None, num_workers=workers)
 
 
 def read_clip_frames(folder: Path, item: Item) -> Tensor | None:
@@ -90,6 +118,8 @@ def read_voice_of(folder: Path, item: Item, rate: int) -> Tensor:
 def check_rate(folder: Path, items: Iterable[Item], timeline: Timeline) -> None:
     """Raises CorpusError where the first clip with a picture has sound of another length than its frames: sound of another rate."""
     for item in items:
+        if item.drawing is not None:
+            continue
         with safe_open(folder / item.file, framework="pt") as file:
             if "frames" not in file.keys():  # noqa: SIM118
                 continue

@@ -8,11 +8,9 @@ from torch import Tensor
 from ..codecs import NanoVideoCodec
 from ..codecs.video import place_features
 from ..config import VideoConfig
-from .codecs import Clips, Log, optimise, picture_loss, windows
+from .codecs import Clips, Log, noisy, optimise, picture_loss, windows
 from .config import CodecConfig
 
-NOISE = 0.25
-"""The most of it, in the model's space."""
 WHOLE = 4
 """One in so many pictures is looked at as a whole."""
 
@@ -30,8 +28,7 @@ def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Clip
         frames, mouths = next(drawn)
         with torch.no_grad():
             latent = codec.encode(frames)
-        amount = NOISE * torch.rand(len(frames), 1, 1, 1, 1, generator=generator)
-        latent = latent + amount * scale * torch.randn(latent.shape, generator=generator)
+        latent = noisy(latent, scale, generator)
         weights, few = 1 + training.mouth * mouths, -(-len(frames) // WHOLE)
         whole = picture_loss(codec, frames[-few:], weights[-few:], latent[-few:])
         return whole + picture_loss(codec, *around(mouths, codec.p, frames, weights, latent))

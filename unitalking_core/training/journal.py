@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..config import ConfigError
 from .batches import Batch
 from .objective import Losses
@@ -35,25 +37,38 @@ class Journal:
         kept = pending or {"sums": {}, "counts": {}, "steps": 0, "seconds": 0.0}
         self.sums: dict[str, float] = dict(kept["sums"])
         self.counts: dict[str, int] = dict(kept["counts"])
+        self.unsettled: list[tuple[str, tuple[str, ...], Tensor]] = []
         self.steps, self.since = kept["steps"], time.monotonic() - kept["seconds"]
 
     def pending(self) -> dict[str, Any]:
         """What the next line will tell so far, for the saved state."""
+        self._settle()
         return {"sums": self.sums, "counts": self.counts, "steps": self.steps, "seconds": time.monotonic() - self.since}
 
-    def add(self, parts: Sequence[Batch], losses: Sequence[Losses], rate: float, norm: float) -> None:
-        """Count one step: its batches with their losses, the learning rate and the gradient's norm."""
+    def add(self, parts: Sequence[Batch], losses: Sequence[Losses], rate: float, norm: Tensor) -> None:
+        """Count one step: its batches with their losses, the learning rate and the gradient's norm.
+
+        Numbers are asked of the device when they are told, not before: asking makes it wait.
+        """
         for batch, loss in zip(parts, losses, strict=True):
-            for stream, rows in (("video", loss.video), ("audio", loss.audio)):
-                for task, value in zip(batch.tasks, [] if rows is None else rows.tolist(), strict=rows is not None):
-                    if value:
-                        self._count(f"{task}.{stream}", value)
+            rows = (("video", loss.video), ("audio", loss.audio))
+            self.unsettled += [(stream, batch.tasks, found) for stream, found in rows if found is not None]
+        self.unsettled.append(("gradient_norm", (), norm.detach()))
         self._count("learning_rate", rate)
-        self._count("gradient_norm", norm)
         self.steps += 1
+
+    def _settle(self) -> None:
+        for name, tasks, found in self.unsettled:
+            for task, value in zip(tasks, found.tolist() if tasks else (), strict=True):
+                if value:
+                    self._count(f"{task}.{name}", value)
+            if not tasks:
+                self._count(name, found.item())
+        self.unsettled = []
 
     def flush(self, stage: str, total: int) -> str:
         """Write the line that ends with step `total`; returns it in words."""
+        self._settle()
         means = {name: self.sums[name] / self.counts[name] for name in sorted(self.sums)}
         seconds = (time.monotonic() - self.since) / self.steps
         if self.writes:

@@ -26,7 +26,7 @@ from ..codecs import LEARNED, AudioCodec, VideoCodec
 from ..conditions.umt5 import UMT5TextEncoder
 from ..config import AudioConfig, TextConfig, VideoConfig
 from ..latents import to_model_space
-from .corpus import Item, read_clip_frames, read_clip_sound, read_manifest, read_voice_of
+from .corpus import Item, as_frames, read_clip_sound, read_manifest, read_many_pixels, read_voice_of
 
 Place = tuple[int, tuple[int, ...]]
 """Offset in values, and shape."""
@@ -117,17 +117,19 @@ def encode_sounds(folder: Path, corpus: Path, load: Callable[[], AudioCodec], co
 
 
 @torch.no_grad()
-def encode_pictures(folder: Path, corpus: Path, load: Callable[[], VideoCodec], config: VideoConfig) -> int:
-    """Encode the frames of the corpus that the store lacks; returns how many. Raises LatentsError for a store of another codec."""
+def encode_pictures(folder: Path, corpus: Path, load: Callable[[], VideoCodec], config: VideoConfig, workers: int = 0) -> int:
+    """Encode the frames of the corpus that the store lacks; returns how many. Raises LatentsError for a store of another codec.
+
+    So many processes read ahead.
+    """
     _stamp(folder, "video", _described(config))
     new = _missing(corpus, _lines(folder / "video.jsonl"))
     if not new:
         return 0
     codec = _loaded(folder, "video", load, config.codec in LEARNED)
     with (folder / "video.bin").open("ab") as file, (folder / "video.jsonl").open("a", encoding="utf-8") as index:
-        for item in new:
-            frames = read_clip_frames(corpus, item)
-            place = None if frames is None else _encode(file, codec, frames, config, item)
+        for item, pixels in zip(new, read_many_pixels(corpus, new, workers), strict=True):
+            place = None if pixels is None else _encode(file, codec, as_frames(pixels)[None], config, item)
             _note(index, {"id": item.id, "video": place, "mouth_box": item.mouth_box})
     return len(new)
 

@@ -17,7 +17,7 @@ from ..config import AudioConfig, ConfigError, ModelConfig, VideoConfig
 from .batches import covered
 from .codecs import Clips, fit_audio_codec, fit_video_codec
 from .config import TrainingConfig
-from .corpus import in_training, read_clip_pixels, read_clip_sound, read_manifest, read_voice_of
+from .corpus import in_training, read_clip_sound, read_manifest, read_many_pixels, read_voice_of
 from .decoder import polish_video_decoder
 from .trainer import uses_cpu
 
@@ -43,10 +43,11 @@ def learn(config: TrainingConfig, start: checkpoint.Checkpoint, only: str | None
     model = start.config
     for name, part in ((AUDIO_CODEC, checkpoint.AUDIO_CODEC), (VIDEO_CODEC, checkpoint.VIDEO_CODEC)):
         path = Path(config.run) / name
-        if part in start.parts and not path.is_file():
+        relearned = part == checkpoint.VIDEO_CODEC and config.codecs.relearn_video
+        if part in start.parts and not path.is_file() and not relearned:
             checkpoint.save(path, model, {part: start.parts[part]})
     if only in ("video-codec", "video-decoder"):
-        codec, video = video_codec(config, model)
+        codec, video = video_codec(config, model, start)
         if only == "video-decoder":
             _polish(config, model, codec, video)
         return None
@@ -55,7 +56,7 @@ def learn(config: TrainingConfig, start: checkpoint.Checkpoint, only: str | None
     if only == "audio-codec":
         return None
     with PartialState(cpu=uses_cpu(config)).main_process_first():
-        return video_codec(config, model), audio
+        return video_codec(config, model, start), audio
 
 
 def _polish(config: TrainingConfig, model: ModelConfig, codec: NanoVideoCodec, video: VideoConfig) -> None:
@@ -107,15 +108,17 @@ def _earlier_audio_codec(config: TrainingConfig, audio: AudioConfig) -> tuple[Au
     return (earlier, file.part(checkpoint.AUDIO_CODEC)) if same and checkpoint.AUDIO_CODEC in file.parts else None
 
 
-def video_codec(config: TrainingConfig, model: ModelConfig) -> Picture:
-    """Read the run's video codec; learn it first where there is none."""
+def video_codec(config: TrainingConfig, model: ModelConfig, start: checkpoint.Checkpoint | None = None) -> Picture:
+    """Read the run's video codec; learn it first where there is none, or go on with that of `start` where the configuration says so."""
     path = codec_folder(config, model) / VIDEO_CODEC
     if path.is_file():
         model, state = _read(path)
         codec = NanoVideoCodec(model.video)
         checkpoint.load_into(codec, state, "video codec")
         return codec.eval(), model.video
-    codec, video = fit_video_codec(model.video, training_clips(config), config.codecs, config.seed, logger.info)
+    earlier = start.parts.get(checkpoint.VIDEO_CODEC) if start is not None and config.codecs.relearn_video else None
+    device = torch.device("cpu" if uses_cpu(config) else "cuda")
+    codec, video = fit_video_codec(model.video, training_clips(config), config.codecs, config.seed, logger.info, earlier, device)
     checkpoint.save(path, dataclasses.replace(model, video=video), {checkpoint.VIDEO_CODEC: codec.state_dict()})
     return codec, video
 
@@ -123,8 +126,9 @@ def video_codec(config: TrainingConfig, model: ModelConfig) -> Picture:
 def training_clips(config: TrainingConfig) -> Clips:
     """The first clips of the corpus that are not held out, cut to as many frames as the shortest has."""
     corpus, clips, mouths = Path(config.corpus), [], []
-    for item in read_manifest(corpus):
-        if in_training(item.split) and (pixels := read_clip_pixels(corpus, item)) is not None:
+    items = [item for item in read_manifest(corpus) if in_training(item.split)]
+    for item, pixels in zip(items, read_many_pixels(corpus, items, config.workers), strict=True):
+        if pixels is not None:
             clips.append(pixels)
             mouths.append(covered(item.mouth_box, *pixels.shape[1:3]))
         if len(clips) == config.codecs.video_clips:

@@ -68,7 +68,7 @@ class Learner(nn.Module):
         s = batch.s
         audio = _mixed(batch.audio, batch.audio_noise, s, batch.audio_mask)
         t_audio = 1000 * s[:, None] * batch.audio_mask
-        if bool((batch.audio_mask == batch.audio_mask[:, :1]).all()):
+        if batch.whole:
             t_audio = t_audio[:, 0]
         video = t_video = None
         if batch.video is not None:
@@ -95,7 +95,7 @@ class Learner(nn.Module):
 
     def encode_text(self, batch: Batch) -> Tensor:
         """What a batch's rows say (B, tokens, text_dim), exact zeros past their ends."""
-        longest = max(1, int(batch.lengths.max()))
+        longest = max(1, batch.longest)
         text = batch.text[:, :longest]
         if self.text_encoder is not None:
             text = self.text_encoder(text, batch.lengths)

@@ -66,7 +66,8 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
         # Both codecs come first: what they say of their latents (`VideoConfig.change`) is part of the model that is trained.
         model = dataclasses.replace(model, video=video, audio=audio)
         # The video codec is read anew whenever it is needed: its decoder may have been polished while the run went on.
-        parts |= {AUDIO_CODEC: lambda: audio_codec, VIDEO_CODEC: lambda: video_codec(config, model)[0]}
+        device = torch.device("cpu" if uses_cpu(config) else "cuda")
+        parts |= {AUDIO_CODEC: lambda: audio_codec, VIDEO_CODEC: lambda: video_codec(config, model)[0].to(device)}
     elif only in ONLY[:3]:
         raise ConfigError(f"the codecs of '{model.name}' are public models; there is nothing to learn")
     elif not config.codecs_from:
@@ -74,7 +75,8 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
 
     def open_store(stage: Stage) -> Latents:
         if not config.codecs_from:
-            _encode(folder / "latents", corpus, model, parts, video=any(_has_video(name) for name in stage.tasks))
+            video = any(_has_video(name) for name in stage.tasks)
+            _encode(folder / "latents", corpus, model, parts, video=video, workers=config.workers)
         return LatentStore(folder / "latents")
 
     def export(average: Mapping[str, Tensor], steps: int) -> None:
@@ -98,11 +100,11 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
     return Trainer(config, model, open_store, export, sample).run(until)
 
 
-def _encode(folder: Path, corpus: Path, model: ModelConfig, parts: Mapping[str, Callable[[], Any]], *, video: bool) -> None:
+def _encode(folder: Path, corpus: Path, model: ModelConfig, parts: Mapping[str, Callable[[], Any]], *, video: bool, workers: int) -> None:
     """Bring the latents up to what the corpus has become. `parts` load what encodes; there is no text encoder where it learns."""
     logger.info("encoded %d new recordings", encode_sounds(folder, corpus, parts[AUDIO_CODEC], model.audio))
     if video:
-        logger.info("encoded %d new clips", encode_pictures(folder, corpus, parts[VIDEO_CODEC], model.video))
+        logger.info("encoded %d new clips", encode_pictures(folder, corpus, parts[VIDEO_CODEC], model.video, workers))
     if TEXT_ENCODER in parts:
         logger.info("encoded %d new prompts", encode_prompts(folder, corpus, parts[TEXT_ENCODER], model.text))
 

@@ -5,7 +5,6 @@ It is handed a store of latents and an `export` callback; it knows nothing of co
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import signal
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from ..config import ConfigError, ModelConfig
 from . import distributed
-from .batches import Batch, Batches
+from .batches import Batch, Batches, draw_ahead
 from .config import Stage, TrainingConfig
 from .journal import Journal
 from .latents import Latents
@@ -113,13 +112,15 @@ class Trainer:
             "stage %s: %d clips, %.2fM parameters trained, from step %d of %d", stage.name, batches.clips,
             sum(p.numel() for p in self.learner.parameters() if p.requires_grad) / 1e6, position["step"], stage.steps,
         )  # fmt: skip
+        ahead = (position["step"] * stage.accumulate, stage.steps * stage.accumulate)
+        drawn = draw_ahead(batches, *ahead, self.config.workers, pinned=self.accelerator.device.type == "cuda")
         progress = open_progress(stage.name, position["step"], stage.steps, shown=self.rank == 0)
         while position["step"] < stage.steps:
             if distributed.anyone(self.stopping, self.accelerator.device) or (until is not None and position["total"] >= until):
                 self._save(optimizers, position)
                 progress.close()
                 return False
-            parts = [batches.draw(position["step"] * stage.accumulate + i) for i in range(stage.accumulate)]
+            parts = [next(drawn) for _ in range(stage.accumulate)]
             losses, norm = self._step(model, optimizers, stage, parts, position["step"])
             self.journal.add(parts, losses, learning_rate(stage, position["step"]), norm)
             self._average(stage, position["step"])
@@ -137,11 +138,11 @@ class Trainer:
         self._hand_average(self.export, position["total"])
         return True
 
-    def _step(self, model: torch.nn.Module, optimizers: list, stage: Stage, parts: list[Batch], step: int) -> tuple[list[Losses], float]:
+    def _step(self, model: torch.nn.Module, optimizers: list, stage: Stage, parts: list[Batch], step: int) -> tuple[list[Losses], Tensor]:
         """One step of the optimisers on all `parts` together, equal to one batch of all their rows: losses, and the gradient's norm."""
         counts, losses = generated(parts), []
         for part in parts:
-            mine = _to(distributed.share(part), self.accelerator.device)
+            mine = distributed.share(part).to(self.accelerator.device)
             with self.accelerator.autocast():
                 found = model(mine, stage.motion, stage.mouth, stage.loss_weights, counts)
             # `fully_shard` takes the mean over the processes, where the sum is meant.
@@ -155,7 +156,7 @@ class Trainer:
                 group["lr"] = learning_rate(stage, step)
             optimizer.step()
             optimizer.zero_grad()
-        return losses, float(distributed.whole(norm))
+        return losses, distributed.whole(norm)
 
     @torch.no_grad()
     def _average(self, stage: Stage, step: int) -> None:
@@ -190,8 +191,3 @@ def _accelerator(config: TrainingConfig) -> Accelerator:
     if config.device not in ("auto", accelerator.device.type):
         raise ConfigError(f"this machine has no device '{config.device}' for training; it has {accelerator.device.type}")
     return accelerator
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    moved: dict[str, Any] = {name: value.to(device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
-    return dataclasses.replace(batch, **moved)

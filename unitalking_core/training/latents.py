@@ -127,9 +127,10 @@ def encode_pictures(folder: Path, corpus: Path, load: Callable[[], VideoCodec], 
     if not new:
         return 0
     codec = _loaded(folder, "video", load, config.codec in LEARNED)
+    device = next(codec.parameters()).device
     with (folder / "video.bin").open("ab") as file, (folder / "video.jsonl").open("a", encoding="utf-8") as index:
         for item, pixels in zip(new, read_many_pixels(corpus, new, workers), strict=True):
-            place = None if pixels is None else _encode(file, codec, as_frames(pixels)[None], config, item)
+            place = None if pixels is None else _encode(file, codec, as_frames(pixels.to(device))[None], config, item)
             _note(index, {"id": item.id, "video": place, "mouth_box": item.mouth_box})
     return len(new)
 

@@ -25,26 +25,27 @@ class Muon(torch.optim.Muon):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            stacks: dict[tuple, list[tuple[Tensor, Tensor]]] = {}
+            stacks: dict[tuple, list[Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    stacks.setdefault((parameter.shape, parameter.device), []).append((parameter, self._look_ahead(parameter, group)))
-            for (shape, _), pairs in stacks.items():
-                parameters = [parameter for parameter, _ in pairs]
-                seen = torch.stack([update for _, update in pairs])
+                    stacks.setdefault((parameter.shape, parameter.device), []).append(parameter)
+            for (shape, _), parameters in stacks.items():
+                seen = torch.stack(self._look_ahead(parameters, group))
                 updates = orthogonal(seen, group["ns_coefficients"], group["ns_steps"], group["eps"])
                 torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
                 rate = group["lr"] * 0.2 * max(shape) ** 0.5
-                torch._foreach_add_(parameters, [update.to(parameters[0].dtype) for update in updates.unbind()], alpha=-rate)
+                torch._foreach_add_(parameters, updates.to(parameters[0].dtype).unbind(), alpha=-rate)
         return loss
 
-    def _look_ahead(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
-        """The gradient, averaged as the options say."""
-        gradient, state = parameter.grad, self.state[parameter]
-        assert gradient is not None
-        average = state.setdefault("momentum_buffer", torch.zeros_like(gradient))
-        average.lerp_(gradient, 1 - group["momentum"])
-        return gradient.lerp(average, group["momentum"]) if group["nesterov"] else average
+    def _look_ahead(self, parameters: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        """The gradients, averaged as the options say. All at once: on a GPU starting an operation costs more than such a small one."""
+        gradients = [gradient for parameter in parameters if (gradient := parameter.grad) is not None]
+        for parameter in parameters:
+            if "momentum_buffer" not in self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        averages = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
+        return list(torch._foreach_lerp(gradients, averages, group["momentum"])) if group["nesterov"] else averages
 
 
 def orthogonal(x: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:

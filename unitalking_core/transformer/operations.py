@@ -37,6 +37,13 @@ class Modulation(nn.Module):
         return e + self.weight.to(e.dtype)
 
 
+class RMSNorm(nn.RMSNorm):
+    """Its weight follows the input's type: where the two differ, as under autocast, torch leaves its fused kernel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
 class Operations:
     """The layer namespace; a host passes its own with the same names and signatures."""
 
@@ -45,6 +52,6 @@ class Operations:
     Conv3d = nn.Conv3d
     ConvTranspose1d = nn.ConvTranspose1d
     LayerNorm = nn.LayerNorm
-    RMSNorm = nn.RMSNorm
+    RMSNorm = RMSNorm
     Embedding = nn.Embedding
     Modulation = Modulation

@@ -21,6 +21,9 @@ from .visemes import mouth_curves
 
 LOG = logging.getLogger(__name__)
 
+LONGEST_TEXT = 192
+"""What nano reads; a face whose captions are all longer is told as the voice was, "a woman"."""
+
 
 def give_faces(out: Path, *, again: bool = False) -> int:
     """Give every training clip of the corpus at `out` that has no picture a face; returns to how many.
@@ -54,7 +57,9 @@ def _give_face(line: dict[str, Any], corpus: Mapping[str, Any]) -> None:
         "fps": corpus["fps"], "height": corpus["height"],
     }  # fmt: skip
     line["mouth_box"] = [round(value, 4) for value in mouth_box(face)]
-    line["text"] = f"{before}<E> {', '.join([describe(face, rng), *rest])}"
+    line["text"] = next(
+        (text for _ in range(50) if len(text := f"{before}<E> {', '.join([describe(face, rng), *rest])}") <= LONGEST_TEXT), line["text"]
+    )
 
 
 def draw_clip(line: Mapping[str, Any]) -> np.ndarray:

@@ -46,7 +46,7 @@ def intoned(waveform: np.ndarray, pitch: float, liveliness: float) -> np.ndarray
     is voiced.
     """
     try:
-        from parselmouth import Sound
+        from parselmouth import PraatError, Sound
         from parselmouth.praat import call, run
     except ImportError as error:
         raise SpeechError("changing the pitch alone needs praat-parselmouth: pip install praat-parselmouth") from error
@@ -55,7 +55,10 @@ def intoned(waveform: np.ndarray, pitch: float, liveliness: float) -> np.ndarray
     if not (heard > 0).any():
         raise SpeechError("there is no voice in this recording whose pitch could be changed")
     run("random_initializeWithSeedUnsafelyButPredictably (1)")  # where nothing is voiced it draws its periods
-    changed = call(sound, "Change gender", *PITCH_RANGE, 1.0, pitch * float(np.median(heard[heard > 0])), liveliness, 1.0)
+    try:
+        changed = call(sound, "Change gender", *PITCH_RANGE, 1.0, pitch * float(np.median(heard[heard > 0])), liveliness, 1.0)
+    except PraatError as error:
+        raise SpeechError(f"Praat cannot change this pitch: {error}") from error
     return changed.values[0].astype(np.float32)
 
 

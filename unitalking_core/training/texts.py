@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..conditions.text import NanoTextEncoder
+from ..conditions.text import NanoTextEncoder, TextTooLongError
 from .latents import Entry, Latents, LatentsError
 
 
@@ -33,7 +33,13 @@ def open_texts(encoder: NanoTextEncoder | None, store: Latents, entries: Sequenc
 class Ids:
     def __init__(self, encoder: NanoTextEncoder, entries: Sequence[Entry]) -> None:
         self.encoder = encoder
-        self.ids = {entry.text: encoder.tokenize(entry.text) for entry in entries}
+        self.ids: dict[str, list[int]] = {}
+        for entry in entries:
+            if entry.text not in self.ids:
+                try:
+                    self.ids[entry.text] = encoder.tokenize(entry.text)
+                except TextTooLongError as error:
+                    raise TextTooLongError(f"clip {entry.id}: {error}") from error
 
     def batch(self, entries: Sequence[Entry | None]) -> tuple[Tensor, Tensor]:
         """Ids (B, tokens)."""

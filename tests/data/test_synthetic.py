@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from unitalking_core.data import engines, speech
+from unitalking_core.data import engines, later_faces, speech
 from unitalking_core.data.later_faces import give_faces
 from unitalking_core.data.sentences import split_of
 from unitalking_core.data.speech import SPEAKERS, SpeechError, align, available_speakers, say, utter
@@ -131,6 +131,13 @@ def test_speech_alone_is_given_faces_that_are_drawn_when_read(corpus: Path, tmp_
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
     assert give_faces(given, again=True) == 4
     assert all("drawn" in line for line in _lines(given) if line["split"] != "heldout")
+
+
+def test_a_caption_that_would_be_too_long_is_left_as_it_was(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(corpus, tmp_path / "given")
+    monkeypatch.setattr(later_faces, "LONGEST_TEXT", 20)
+    give_faces(tmp_path / "given")
+    assert [line["text"] for line in _lines(tmp_path / "given")] == [line["text"] for line in _lines(corpus)]
 
 
 def test_another_corpus_in_the_folder_is_refused(corpus: Path) -> None:

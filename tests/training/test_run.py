@@ -63,6 +63,23 @@ def test_a_run_from_the_command_line(config: Path, tmp_path: Path) -> None:
     assert Pipeline.load(tmp_path / "toy.safetensors").generate("<S>hi<E>", seconds=0.5, steps=1).waveform.isfinite().all()
 
 
+def test_the_picture_codec_of_the_start_may_learn_on(config: Path, tmp_path: Path) -> None:
+    main([str(config)])
+    codecs = dataclasses.asdict(dataclasses.replace(QUICK, video_steps=0, relearn_video=True))
+    raw = {**json.loads(config.read_text()), "start": str(tmp_path / "toy.safetensors"), "run": str(tmp_path / "on"), "codecs": codecs}
+    config.write_text(json.dumps(raw))
+    main([str(config), "--only", "video-codec"])
+    taken = checkpoint.load(tmp_path / "toy.safetensors").part(checkpoint.VIDEO_CODEC)
+    on = checkpoint.load(tmp_path / "on" / "video_codec.safetensors").part(checkpoint.VIDEO_CODEC)
+    assert all(torch.equal(on[name], value.float()) for name, value in taken.items())  # no step was made
+    raw["codecs"]["video_steps"], raw["run"] = 2, str(tmp_path / "further")
+    config.write_text(json.dumps(raw))
+    main([str(config), "--only", "video-codec"])
+    on = checkpoint.load(tmp_path / "further" / "video_codec.safetensors").part(checkpoint.VIDEO_CODEC)
+    moved = max((on[name] - value.float()).abs().max().item() for name, value in taken.items())
+    assert 0 < moved < 0.02
+
+
 def test_what_is_trained_is_what_is_shipped(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The codecs' statistics are part of the model: a learner that did not know them would be used otherwise than it was trained."""
     trained = []

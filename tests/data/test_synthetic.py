@@ -11,7 +11,9 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from unitalking_core.data import engines, later_faces, speech
+from unitalking_core import presets
+from unitalking_core.data import engines, speech
+from unitalking_core.data.captions import LONGEST, caption
 from unitalking_core.data.later_faces import give_faces
 from unitalking_core.data.sentences import split_of
 from unitalking_core.data.speech import SPEAKERS, SpeechError, align, available_speakers, say, utter
@@ -133,11 +135,22 @@ def test_speech_alone_is_given_faces_that_are_drawn_when_read(corpus: Path, tmp_
     assert all("drawn" in line for line in _lines(given) if line["split"] != "heldout")
 
 
-def test_a_caption_that_would_be_too_long_is_left_as_it_was(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(corpus, tmp_path / "given")
-    monkeypatch.setattr(later_faces, "LONGEST_TEXT", 20)
-    give_faces(tmp_path / "given")
-    assert [line["text"] for line in _lines(tmp_path / "given")] == [line["text"] for line in _lines(corpus)]
+def test_a_portrait_for_which_a_caption_has_no_room_is_told_briefly() -> None:
+    said = ("the dog runs", "a woman with long brown hair", "calm voice", "quiet room")
+    assert caption(*said) == "<S>the dog runs<E> a woman with long brown hair, calm voice, quiet room"
+    text = caption(said[0], f"a woman with {'very ' * 40}long hair", *said[2:])
+    assert text == "<S>the dog runs<E> a woman, calm voice, quiet room"
+    assert presets.nano().text.tokens == LONGEST
+
+
+def test_faces_are_for_synthetic_corpora(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"is no synthetic corpus: corpus\.json or manifest\.jsonl is missing"):
+        give_faces(tmp_path)
+    (tmp_path / "corpus.json").write_text('{"seed": 0, "fps": 24, "height": 48}')
+    (tmp_path / "manifest.jsonl").write_text('{"id": "mine", "split": "train", "text": "hello"}\n')
+    with pytest.raises(ValueError, match="the clip mine is none that `prepare synthetic` made"):
+        give_faces(tmp_path)
+    assert "drawn" not in (tmp_path / "manifest.jsonl").read_text()
 
 
 def test_another_corpus_in_the_folder_is_refused(corpus: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from unitalking_core.config import AudioConfig, VideoConfig
+from unitalking_core.data import later_faces
 from unitalking_core.latents import from_model_space, to_model_space
 from unitalking_core.training.codecs import Clips, fit_audio_codec, fit_video_codec, textures
 from unitalking_core.training.config import CodecConfig
@@ -84,6 +85,21 @@ def test_store_round_trip_and_growth(corpus: Path, tmp_path: Path) -> None:
             assert torch.allclose(opened.video(entry), picture, atol=5e-3)
     with pytest.raises(LatentsError, match="made by another codec"):
         encode_sounds(store, corpus, lambda: audio_codec, dataclasses.replace(audio, mean=(0.5,) * 6))
+
+
+def test_a_clip_that_is_given_a_face_later_is_encoded_then(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec, video, _, _ = fit(corpus)
+    store = tmp_path / "latents"
+    assert encode_pictures(store, corpus, lambda: codec, video) == 4
+    manifest = corpus / "manifest.jsonl"
+    lines = [json.loads(line) for line in manifest.read_text().split("\n")[:-1]]
+    lines[2] |= {"drawn": {}}  # the one of speech alone
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    monkeypatch.setattr(later_faces, "draw_clip", lambda line: torch.zeros(17, 32, 32, 3, dtype=torch.uint8).numpy())
+    assert encode_pictures(store, corpus, lambda: codec, video) == 1
+    assert encode_pictures(store, corpus, lambda: codec, video) == 0
+    (store / "audio.jsonl").write_text("".join(json.dumps({**line, "audio": [0, [6, 1]], "voice": [0, [6, 1]]}) + "\n" for line in lines))
+    assert [entry.video is None for entry in LatentStore(store).entries] == [False] * 4
 
 
 def test_fitted_statistics_describe_the_latents(corpus: Path) -> None:

@@ -15,28 +15,32 @@ from typing import Any
 
 import numpy as np
 
+from .captions import caption
 from .faces import describe, sample_face
 from .render import mouth_box, render, sample_motion
 from .visemes import mouth_curves
 
 LOG = logging.getLogger(__name__)
 
-LONGEST_TEXT = 192
-"""What nano reads; a face whose captions are all longer is told as the voice was, "a woman"."""
-
 
 def give_faces(out: Path, *, again: bool = False) -> int:
     """Give every training clip of the corpus at `out` that has no picture a face; returns to how many.
 
-    `again`: those whose frames are stored get another face too, and these frames are read no more. Held-out clips stay as they are.
+    `again`: those whose frames are stored get another face too, and these frames are read no more. Held-out clips stay as they are. The
+    manifest is written anew, so the corpus must not be growing meanwhile. Raises ValueError for what is no synthetic corpus.
     """
-    corpus = json.loads((out / "corpus.json").read_text(encoding="utf-8"))
     manifest = out / "manifest.jsonl"
+    if not (out / "corpus.json").is_file() or not manifest.is_file():
+        raise ValueError(f"{out} is no synthetic corpus: corpus.json or manifest.jsonl is missing; `prepare synthetic` makes one")
+    corpus = json.loads((out / "corpus.json").read_text(encoding="utf-8"))
     lines = [json.loads(text) for text in manifest.read_text(encoding="utf-8").split("\n")[:-1]]
     given = 0
     for line in lines:
         if line["split"].startswith("train") and "drawn" not in line and (again or "face" not in line):
-            _give_face(line, corpus)
+            try:
+                _give_face(line, corpus)
+            except (KeyError, IndexError, ValueError) as error:
+                raise ValueError(f"{manifest}: the clip {line.get('id')} is none that `prepare synthetic` made ({error!r})") from error
             given += 1
     part = manifest.with_suffix(".part")
     part.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -46,8 +50,7 @@ def give_faces(out: Path, *, again: bool = False) -> int:
 
 def _give_face(line: dict[str, Any], corpus: Mapping[str, Any]) -> None:
     rng = random.Random(f"{corpus['seed']} face {line['id']}")
-    before, after = line["text"].split("<E> ")
-    someone, *rest = after.rsplit(", ", 2)
+    someone, trait, room = line["text"].split("<E> ")[1].rsplit(", ", 2)
     gender = someone.split()[1]
     # Even seeds are for training, as in `synthetic`.
     line["face"] = 2 * rng.randrange(2**40)
@@ -57,9 +60,7 @@ def _give_face(line: dict[str, Any], corpus: Mapping[str, Any]) -> None:
         "fps": corpus["fps"], "height": corpus["height"],
     }  # fmt: skip
     line["mouth_box"] = [round(value, 4) for value in mouth_box(face)]
-    line["text"] = next(
-        (text for _ in range(50) if len(text := f"{before}<E> {', '.join([describe(face, rng), *rest])}") <= LONGEST_TEXT), line["text"]
-    )
+    line["text"] = caption(line["words"], describe(face, rng), trait, room)
 
 
 def draw_clip(line: Mapping[str, Any]) -> np.ndarray:

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from .captions import caption
 from .faces import describe, sample_face
 from .render import mouth_box, render, sample_motion
 from .speech import SAMPLE_RATE, Speaker, SpeechError, available_speakers, missing_engines, to_int16
@@ -120,7 +121,7 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
         tensors["mouth"] = mouth.astype(np.float16)
         line["mouth_box"] = [round(value, 4) for value in mouth_box(face)]
     write_tensors(out / job.file, tensors)
-    line["text"] = f"<S>{said.words}<E> {portrait}, {rng.choice(said.speaker.traits)}, {rng.choice(ROOMS)}"
+    line["text"] = caption(said.words, portrait, rng.choice(said.speaker.traits), rng.choice(ROOMS))
     line["voice_file"] = voice_name(said.speaker, rng.randrange(corpus.voices_per_speaker) if said.voice is None else said.voice)
     line["sample_rate"] = SAMPLE_RATE
     line["seconds"] = round(len(said.waveform) / SAMPLE_RATE, 6)

@@ -69,7 +69,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """On another device, without waiting where the memory is pinned."""
-        return self.changed(lambda tensor: tensor.to(device, non_blocking=True))
+        return self.changed(lambda tensor: tensor.to(device, non_blocking=tensor.is_pinned()))
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """With another tensor, of the same values, for every one."""

@@ -59,11 +59,12 @@ class Journal:
 
     def _settle(self) -> None:
         for name, tasks, found in self.unsettled:
-            for task, value in zip(tasks, found.tolist() if tasks else (), strict=True):
-                if value:
-                    self._count(f"{task}.{name}", value)
             if not tasks:
                 self._count(name, found.item())
+                continue
+            for task, value in zip(tasks, found.tolist(), strict=True):
+                if value:
+                    self._count(f"{task}.{name}", value)
         self.unsettled = []
 
     def flush(self, stage: str, total: int) -> str:

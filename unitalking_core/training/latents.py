@@ -123,7 +123,9 @@ def encode_pictures(folder: Path, corpus: Path, load: Callable[[], VideoCodec], 
     So many processes read ahead.
     """
     _stamp(folder, "video", _described(config))
-    new = _missing(corpus, _lines(folder / "video.jsonl"))
+    # A clip of speech alone may have been given a face since; of a clip's lines in the index the last one counts.
+    known = {raw["id"]: raw["video"] for raw in _lines(folder / "video.jsonl")}
+    new = [item for item in read_manifest(corpus) if item.id not in known or (known[item.id] is None and item.drawing is not None)]
     if not new:
         return 0
     codec = _loaded(folder, "video", load, config.codec in LEARNED)

@@ -19,7 +19,7 @@ from .codecs import Clips, fit_audio_codec, fit_video_codec
 from .config import TrainingConfig
 from .corpus import in_training, read_clip_sound, read_manifest, read_many_pixels, read_voice_of
 from .decoder import polish_video_decoder
-from .trainer import uses_cpu
+from .trainer import expected_device, uses_cpu
 
 logger = logging.getLogger(__name__)
 AUDIO_CODEC, VIDEO_CODEC = "audio_codec.safetensors", "video_codec.safetensors"
@@ -117,8 +117,8 @@ def video_codec(config: TrainingConfig, model: ModelConfig, start: checkpoint.Ch
         checkpoint.load_into(codec, state, "video codec")
         return codec.eval(), model.video
     earlier = start.parts.get(checkpoint.VIDEO_CODEC) if start is not None and config.codecs.relearn_video else None
-    device = torch.device("cpu" if uses_cpu(config) else "cuda")
-    codec, video = fit_video_codec(model.video, training_clips(config), config.codecs, config.seed, logger.info, earlier, device)
+    clips, device = training_clips(config), expected_device(config)
+    codec, video = fit_video_codec(model.video, clips, config.codecs, config.seed, logger.info, earlier, device)
     checkpoint.save(path, dataclasses.replace(model, video=video), {checkpoint.VIDEO_CODEC: codec.state_dict()})
     return codec, video
 

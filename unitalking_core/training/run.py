@@ -28,7 +28,7 @@ from .lora import merge_adapters, save_adapters
 from .public import public_parts, starting_point
 from .samples import held_out, write_samples
 from .shards import open_latents
-from .trainer import Trainer, uses_cpu
+from .trainer import Trainer, expected_device, uses_cpu
 
 logger = logging.getLogger(__name__)
 ONLY = ("audio-codec", "video-codec", "video-decoder", "latents")
@@ -66,8 +66,7 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
         # Both codecs come first: what they say of their latents (`VideoConfig.change`) is part of the model that is trained.
         model = dataclasses.replace(model, video=video, audio=audio)
         # The video codec is read anew whenever it is needed: its decoder may have been polished while the run went on.
-        device = torch.device("cpu" if uses_cpu(config) else "cuda")
-        parts |= {AUDIO_CODEC: lambda: audio_codec, VIDEO_CODEC: lambda: video_codec(config, model)[0].to(device)}
+        parts |= {AUDIO_CODEC: lambda: audio_codec, VIDEO_CODEC: lambda: video_codec(config, model)[0].to(expected_device(config))}
     elif only in ONLY[:3]:
         raise ConfigError(f"the codecs of '{model.name}' are public models; there is nothing to learn")
     elif not config.codecs_from:

@@ -183,10 +183,14 @@ def uses_cpu(config: TrainingConfig) -> bool:
     return config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
 
 
+def expected_device(config: TrainingConfig) -> torch.device:
+    """That of the configuration; by itself CUDA, where it is there."""
+    return torch.device("cpu" if uses_cpu(config) else "cuda" if config.device == "auto" else config.device)
+
+
 def _accelerator(config: TrainingConfig) -> Accelerator:
-    """On the device of the configuration; by itself CUDA, where it is there. Raises ConfigError for a device that is not."""
-    expected = "cpu" if uses_cpu(config) else "cuda" if config.device == "auto" else config.device
-    mixed = "bf16" if resolve(config.precision, torch.device(expected)) == "bf16" else "no"
+    """On `expected_device`. Raises ConfigError for a device that is not there."""
+    mixed = "bf16" if resolve(config.precision, expected_device(config)) == "bf16" else "no"
     accelerator = Accelerator(mixed_precision=mixed, cpu=uses_cpu(config))
     if config.device not in ("auto", accelerator.device.type):
         raise ConfigError(f"this machine has no device '{config.device}' for training; it has {accelerator.device.type}")

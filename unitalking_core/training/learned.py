@@ -85,7 +85,7 @@ def audio_codec(config: TrainingConfig, model: ModelConfig) -> Sound:
     if path.is_file():
         model, state = _read(path)
         codec = NanoAudioCodec(model.audio)
-        checkpoint.load_into(codec, state, "audio codec")
+        checkpoint.load_into(codec, state, "audio codec", torch.float32)
         return codec.eval(), model.audio
     corpus = Path(config.corpus)
     items = [item for item in read_manifest(corpus) if in_training(item.split)]
@@ -114,7 +114,7 @@ def video_codec(config: TrainingConfig, model: ModelConfig, start: checkpoint.Ch
     if path.is_file():
         model, state = _read(path)
         codec = NanoVideoCodec(model.video)
-        checkpoint.load_into(codec, state, "video codec")
+        checkpoint.load_into(codec, state, "video codec", torch.float32)
         return codec.eval(), model.video
     earlier = start.parts.get(checkpoint.VIDEO_CODEC) if start is not None and config.codecs.relearn_video else None
     clips, device = training_clips(config), expected_device(config)

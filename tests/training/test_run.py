@@ -85,6 +85,14 @@ def test_the_picture_codec_of_the_start_may_learn_on(config: Path, tmp_path: Pat
     assert 0 < moved < 0.02
 
 
+def test_a_run_from_a_shipped_checkpoint_encodes_its_corpus(config: Path, tmp_path: Path) -> None:
+    main([str(config)])
+    raw = {**json.loads(config.read_text()), "start": str(tmp_path / "toy.safetensors"), "run": str(tmp_path / "on")}
+    config.write_text(json.dumps(raw))
+    main([str(config), "--only", "latents"])  # its codecs are in half precision
+    assert len((tmp_path / "on" / "latents" / "video.jsonl").read_text().splitlines()) == 6
+
+
 def test_what_is_trained_is_what_is_shipped(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The codecs' statistics are part of the model: a learner that did not know them would be used otherwise than it was trained."""
     trained = []

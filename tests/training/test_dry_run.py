@@ -147,7 +147,7 @@ def test_the_command_line(capsys: pytest.CaptureFixture) -> None:
     main([str(CONFIGS / "nano" / "nano.json"), "--dry-run", "--ranks", "2"])
     out = capsys.readouterr().out
     assert out.startswith("nano: ")
-    assert "memory of one process of 2, 16 rows at a time, bf16" in out
+    assert "memory of one process of 2, 256 rows at a time, bf16" in out
 
 
 def test_shipped_configurations_are_recipes() -> None:

@@ -18,16 +18,16 @@ from unitalking_core.conditions.voice import fit_voice_tokens
 from unitalking_core.flow import interpolate
 from unitalking_core.generate import Pipeline
 from unitalking_core.latents import to_model_space
-from unitalking_core.tasks import TASKS
+from unitalking_core.tasks import TASKS, Given, Task
 from unitalking_core.training.corpus import Item, in_training, read_clip_frames, read_clip_sound, read_manifest, read_voice
 from unitalking_core.transformer.operations import attend as plain_attend
 
 
 @torch.inference_mode()
-def shares(pipeline: Pipeline, corpus: Path, item: Item, level: float) -> tuple[list[tuple[float, float]], float]:
+def shares(pipeline: Pipeline, corpus: Path, item: Item, task: Task, level: float) -> tuple[list[tuple[float, float]], float]:
     """Of one clip, for all blocks together and then each: how often the mouth's share of the picture falls on it of the sound's attention
     and of the picture's listening. And that share."""
-    config, task = pipeline.config, TASKS["TIR2AV"]
+    config = pipeline.config
     frames = read_clip_frames(corpus, item)
     assert frames is not None and item.mouth_box is not None  # chosen so
     video = to_model_space(pipeline.video_codec.encode(frames), config.video)
@@ -67,13 +67,14 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=NANO)
     parser.add_argument("--corpus", type=Path, default=Path("corpora/nano"))
     parser.add_argument("--clips", type=int, default=16)
+    parser.add_argument("--task", default="TIR2AV", choices=[n for n, t in TASKS.items() if Given.ABSENT not in (t.video, t.audio)])
     parser.add_argument("--levels", type=float, nargs="+", default=[0.3, 0.5, 0.7, 0.9])
     options = parser.parse_args()
     pipeline = Pipeline.load(options.checkpoint)
     items = [i for i in read_manifest(options.corpus) if not in_training(i.split) and i.mouth_box is not None][: options.clips]
-    print(f"{options.checkpoint.name}, {len(items)} held-out clips; mass in the mouth's box / its share of the picture")
+    print(f"{options.checkpoint.name}, {options.task}, {len(items)} held-out clips; mass in the mouth's box / its share of the picture")
     for level in options.levels:
-        rows = [shares(pipeline, options.corpus, item, level) for item in items]
+        rows = [shares(pipeline, options.corpus, item, TASKS[options.task], level) for item in items]
         print(f"noise {level:.2f}, the mouth is {statistics.mean(area for _, area in rows):.1%} of the picture")
         for place, name in enumerate(["all blocks", *(f"block {i}" for i in range(pipeline.config.transformer.layers))]):
             looked, listening = (statistics.mean(ratios[place][i] for ratios, _ in rows) for i in (0, 1))

@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ClipError) as error:
         print(f"unitalking {options.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"unitalking {options.command}: stopped", file=sys.stderr)
+        return 130
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0

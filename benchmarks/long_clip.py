@@ -56,7 +56,8 @@ def main() -> None:
     frames = torch.cat(list(clip.frames()))
     write_clip(options.out, [frames], clip.waveform, fps=line.exact_fps, sample_rate=line.sample_rate)
     print(f"{options.out}: {clip.clip.describe()}, {len(long.lines)} parts")
-    for seam in seams(frames.float() / 255, line.fps, clip.waveform, line.sample_rate, long.starts[1:]):
+    pixels, stride = frames.float() / 255, line.temporal_stride
+    for seam in seams(pixels, line.fps, clip.waveform, line.sample_rate, long.starts[1:], stride):
         print(seam.line())
     if options.tools is not None:
         _outside(long, options.out, options.tools)

@@ -8,7 +8,7 @@ import pytest
 
 from unitalking_core.data import neural_engines
 from unitalking_core.data.engines import ENGINES
-from unitalking_core.data.speakers import SPEAKERS, stranger
+from unitalking_core.data.speakers import KOKORO_STYLES, SPEAKERS, blend, stranger
 from unitalking_core.data.speech import SpeechError, available_speakers, say
 from unitalking_core.data.waveforms import SAMPLE_RATE, TONE_BANDS, intoned, shifted, toned
 
@@ -17,7 +17,7 @@ def test_no_voice_is_in_two_splits() -> None:
     assert len({speaker.name for speaker in SPEAKERS}) == len(SPEAKERS)
     voices = {split: {(s.engine, s.voice) for s in SPEAKERS if s.split == split} for split in ("train", "heldout")}
     assert not voices["train"] & voices["heldout"]
-    assert {speaker.engine for speaker in SPEAKERS} == set(ENGINES)
+    assert {speaker.engine for speaker in SPEAKERS} | {"kokoro_blend"} == set(ENGINES)
     assert {speaker.split for speaker in SPEAKERS if speaker.engine == "mbrola"} == {"heldout"}
     assert {speaker.split for speaker in SPEAKERS if speaker.shift != 1.0} == {"train"}
 
@@ -52,6 +52,27 @@ def test_strangers_are_training_voices_changed_in_pitch_tempo_and_tone() -> None
     assert len({(person.shift, person.pitch, person.rate, person.tone) for person in met}) == 50
     assert {(person.engine, person.voice, person.split) for person in met} == {("flite", "slt", "train")}
     assert min(person.shift for person in met) < 0.9 < 1.1 < max(person.shift for person in met)
+
+
+def test_blends_are_of_training_styles() -> None:
+    rng = random.Random(3)
+    met = [blend(rng, gender, f"blend{number}") for number in range(50) for gender in ("woman", "man")]
+    assert len({(person.voice, person.shift) for person in met}) == 100
+    held_out = {speaker.voice for speaker in SPEAKERS if speaker.split == "heldout"}
+    for person in met:
+        parts = [part.split(":") for part in person.voice.split("+")]
+        assert {name for name, _ in parts} <= set(KOKORO_STYLES[person.gender].split()) - held_out
+        assert sum(float(weight) for _, weight in parts) == pytest.approx(1)
+    assert any("-" in person.voice for person in met)
+
+
+def test_a_style_by_itself_is_the_voice_of_that_name() -> None:
+    if not ENGINES["kokoro_blend"].installed(""):
+        pytest.skip(f"the mixtures of neural voices are not installed: {ENGINES['kokoro_blend'].install}")
+    said, blended = (ENGINES[name].say for name in ("kokoro", "kokoro_blend"))
+    alone = said("jf_nezumi", "the red bird sings", 1.1)
+    assert np.array_equal(alone, blended("jf_nezumi:1.00+af_heart:0.00", "the red bird sings", 1.1))
+    assert not np.array_equal(alone[:9000], blended("jf_nezumi:0.40+af_heart:0.60", "the red bird sings", 1.1)[:9000])
 
 
 def test_a_tone_is_so_many_decibels_at_each_band() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from unitalking_core.data.later_faces import give_faces
 from unitalking_core.data.sentences import split_of
 from unitalking_core.data.speech import SPEAKERS, SpeechError, align, available_speakers, say, utter
 from unitalking_core.data.synthetic import Corpus, jobs, prepare
+from unitalking_core.data.utterances import BLENDS_APART, blend_speaks
 from unitalking_core.training.corpus import read_clip_pixels, read_manifest, read_many_pixels
 
 SETTINGS = {"clips": 4, "heldout": 2, "audio_clips": 2, "strangers": 2, "seed": 5, "workers": 1, "height": 48, "voices_per_speaker": 1}
@@ -107,6 +109,24 @@ def test_speech_alone_may_be_added_later(corpus: Path, tmp_path: Path) -> None:
     assert [_digest(tmp_path, line) for line in _lines(corpus)] == [_digest(corpus, line) for line in _lines(corpus)]
     with pytest.raises(ValueError, match="audio_clips: 2 there, 1 asked"):
         prepare(tmp_path, **{**SETTINGS, "audio_clips": 1})
+
+
+def test_blends_need_their_styles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpeechError, match=r"npm pack kokoro-js@1\.2\.1"):
+        prepare(tmp_path / "corpus", **{**SETTINGS, "blends": 2})
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_a_blend_says_two_clips_with_one_reference(tmp_path: Path) -> None:
+    if not engines.ENGINES["kokoro_blend"].installed(""):
+        pytest.skip("the mixtures of neural voices are not installed")
+    corpus = Corpus(0, 0, 0, 5, 49, 97, 0.0, 24.0, 48, 1, (), blends=BLENDS_APART + 1)
+    (tmp_path / "voices").mkdir()
+    first, other, again = (blend_speaks(tmp_path, corpus, random.Random(i), i) for i in (0, 1, BLENDS_APART))
+    assert first.speaker == again.speaker != other.speaker
+    assert first.words != again.words
+    assert len(list((tmp_path / "voices").iterdir())) == 2
 
 
 def test_speech_alone_is_given_faces_that_are_drawn_when_read(corpus: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_any_number_of_processes_goes_on_from_a_saved_run(tmp_path: Path) -> Non
 
 
 def test_shares_are_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    batch = toy_batches(tmp_path, dataclasses.replace(TALK, batch=5)).draw(1)
+    batch = toy_batches(tmp_path, dataclasses.replace(TALK, batch=5)).draw(1).noised()
     shares = []
     for rank in range(2):
         monkeypatch.setattr(distributed, "processes", lambda rank=rank: (rank, 2))

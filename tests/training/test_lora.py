@@ -66,7 +66,7 @@ def test_the_file_is_the_difference(tmp_path: Path) -> None:
     checkpoint.load_into(plain.transformer, checkpoint.load(config.start).part(checkpoint.TRANSFORMER), "transformer", torch.float32)
     checkpoint.load_into(plain.text_encoder, checkpoint.load(config.start).part(checkpoint.TEXT_ENCODER), "text encoder", torch.float32)
     merged = merge_adapters(weights, OPTIONS)
-    batch = toy_batches(tmp_path / "latents", TALK).draw(3)
+    batch = toy_batches(tmp_path / "latents", TALK).draw(3).to("cpu")
     expected = run.learner(batch).total
     assert not torch.allclose(plain(batch).total, expected, rtol=1e-3)
     in_memory = {f"diffusion_model.{name}": value for name, value in plain.transformer.named_parameters()}

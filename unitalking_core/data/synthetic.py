@@ -2,10 +2,11 @@
 
 On disk: `<out>/manifest.jsonl` (one clip a line, written after its file), `<out>/clips/NNNNNN.safetensors` (frames uint8 (F, H, H, 3),
 waveform int16 (N,), mouth float16 (F, 3)), `<out>/audio/NNNNNN.safetensors` (no frames: speech for the first training stage),
-`<out>/strangers/NNNNNN.safetensors` (as those, each by a voice that is met once) and
+`<out>/strangers/NNNNNN.safetensors` (as those, each by a voice that is met once), `<out>/blends/NNNNNN.safetensors` (by mixtures of
+neural voices) and
 `<out>/voices/SPEAKER_K.safetensors` (waveform int16, 2.5 to 4 s: reference recordings of sentences that no clip says).
 
-Splits: "train", "train_audio" and "train_stranger" use training sentences, faces and speakers; a "heldout" clip has a held-out sentence
+Splits: all whose names begin with "train" use training sentences, faces and speakers; a "heldout" clip has a held-out sentence
 and face, and in every second clip a held-out speaker (its manifest line says which under "heldout"). Clip i depends on the seed and i
 alone, so that any number of workers, and any number of interruptions, give the same corpus.
 
@@ -27,10 +28,11 @@ from typing import Any
 import numpy as np
 
 from .captions import caption
+from .engines import ENGINES
 from .faces import describe, sample_face
 from .render import mouth_box, render, sample_motion
 from .speech import SAMPLE_RATE, Speaker, SpeechError, available_speakers, missing_engines, to_int16
-from .utterances import make_voice, person_speaks, stranger_speaks, voice_name, write_tensors
+from .utterances import blend_speaks, make_voice, person_speaks, stranger_speaks, voice_name, write_tensors
 from .visemes import mouth_curves
 
 LOG = logging.getLogger(__name__)
@@ -40,7 +42,9 @@ COUNTED = {
     "heldout": "held out of training, with a picture",
     "audio-clips": "for training, speech alone",
     "strangers": "for training, speech alone by voices that are met once",
+    "blends": "for training, speech alone by mixtures of neural voices",
 }
+GROWING = ("audio_clips", "strangers", "blends")
 ROOMS = ("quiet room", "quiet studio", "silent background")
 
 
@@ -60,11 +64,12 @@ class Corpus:
     voices_per_speaker: int
     speakers: tuple[str, ...]
     strangers: int = 0
+    blends: int = 0
 
 
 @dataclass(frozen=True)
 class Job:
-    """One clip to make. `split` is "train", "heldout", "train_audio" or "train_stranger"; `index` counts within it, `file` is relative."""
+    """One clip to make. `split`: "train", "heldout", "train_audio", "train_stranger" or "train_blend"; `index` counts within it."""
 
     split: str
     index: int
@@ -83,7 +88,8 @@ def jobs(corpus: Corpus) -> list[Job]:
         else:
             listed.append(Job("train", number - held, f"clips/{number:06d}.safetensors"))
     listed += [Job("train_audio", index, f"audio/{index:06d}.safetensors") for index in range(corpus.audio_clips)]
-    return listed + [Job("train_stranger", index, f"strangers/{index:06d}.safetensors") for index in range(corpus.strangers)]
+    listed += [Job("train_stranger", index, f"strangers/{index:06d}.safetensors") for index in range(corpus.strangers)]
+    return listed + [Job("train_blend", index, f"blends/{index:06d}.safetensors") for index in range(corpus.blends)]
 
 
 def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
@@ -99,6 +105,8 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
     people = [speaker for speaker in people if speaker.gender == gender]
     if job.split == "train_stranger":
         said = stranger_speaks(out, corpus, rng, people, job.index)
+    elif job.split == "train_blend":
+        said = blend_speaks(out, corpus, rng, job.index)
     else:
         said = person_speaks(corpus, rng, rng.choice(people), job.split, corpus.long_share)
     line: dict[str, Any] = {
@@ -109,7 +117,7 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
         "speaker": said.speaker.name,
     }
     tensors = {"waveform": to_int16(said.waveform)}
-    if job.split in ("train_audio", "train_stranger"):
+    if job.split in ("train_audio", "train_stranger", "train_blend"):
         portrait = f"a {said.speaker.gender}"
     else:
         # Even face seeds are for training, odd ones are held out, negative ones are left to demonstrations.
@@ -162,10 +170,10 @@ def _agree(out: Path, corpus: Corpus) -> None:
     stated = json.loads(json.dumps(asdict(corpus)))
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
-        there.setdefault("strangers", 0)
+        there = {"strangers": 0, "blends": 0} | there
         differing = sorted(key for key in stated if stated[key] != there.get(key))
-        if differing and all(key in ("audio_clips", "strangers") and stated[key] > there[key] for key in differing):
-            LOG.info("the corpus grows to %d clips of speech alone and %d by strangers", stated["audio_clips"], stated["strangers"])
+        if differing and all(key in GROWING and stated[key] > there[key] for key in differing):
+            LOG.info("the corpus grows to %s", ", ".join(f"{key}: {stated[key]}" for key in differing))
         elif differing:
             told = ", ".join(f"{key}: {there.get(key)} there, {stated[key]} asked" for key in differing)
             raise ValueError(
@@ -189,6 +197,7 @@ def prepare(
     heldout: int = 100,
     audio_clips: int = 0,
     strangers: int = 0,
+    blends: int = 0,
     faces: bool = True,
     frames: int = 49,
     long_frames: int = 97,
@@ -197,16 +206,16 @@ def prepare(
     height: int = 128,
     voices_per_speaker: int = 16,
 ) -> Path:
-    """Make the corpus, or go on with an interrupted one, or with more `audio_clips` or `strangers`; returns the manifest's path.
+    """Make the corpus, or go on with an interrupted one, or with more `audio_clips`, `strangers` or `blends`; returns the manifest's path.
 
     `clips` training clips and `heldout` held-out ones with pictures (F = `frames` at `fps`, or `long_frames` in a share of them; `height`
-    pixels square), then without pictures `audio_clips`, and `strangers` by voices that are met once; `faces=False` makes all training clips
-    without pictures and none held out. Raises ValueError when the folder holds another corpus, SpeechError when no training voice is
-    installed.
+    pixels square), then without pictures `audio_clips`, `strangers` by voices that are met once, and `blends` by mixtures of neural voices,
+    two clips each; `faces=False` makes all training clips without pictures and none held out. Raises ValueError when the folder holds
+    another corpus, SpeechError when no training voice is installed, or the mixtures are not.
     """
     if not faces:
         clips, heldout, audio_clips = 0, 0, audio_clips + clips
-    counts = (clips, heldout, audio_clips, strangers)
+    counts = (clips, heldout, audio_clips, strangers, blends)
     if min(counts) < 0 or sum(counts) < 1 or workers < 1 or voices_per_speaker < 1:
         raise ValueError("counts of clips must not be negative nor all zero; workers and voices_per_speaker are at least 1")
     if not 0 <= long_share <= 1:
@@ -216,11 +225,15 @@ def prepare(
     speakers = available_speakers()
     if not any(speaker.split == "train" for speaker in speakers):
         raise SpeechError("no speech engine with a training voice is installed; the least to do: apt-get install flite")
+    if blends and not ENGINES["kokoro_blend"].installed(""):
+        raise SpeechError(f"mixtures of neural voices need {ENGINES['kokoro_blend'].install}; kokoro: {ENGINES['kokoro'].install}")
     out = Path(out_dir)
-    for folder in ("clips", "audio", "strangers", "voices"):
+    for folder in ("clips", "audio", "strangers", "blends", "voices"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     names = tuple(speaker.name for speaker in speakers)
-    corpus = Corpus(clips, heldout, audio_clips, seed, frames, long_frames, long_share, fps, height, voices_per_speaker, names, strangers)
+    corpus = Corpus(
+        clips, heldout, audio_clips, seed, frames, long_frames, long_share, fps, height, voices_per_speaker, names, strangers, blends
+    )
     _agree(out, corpus)
     manifest = out / "manifest.jsonl"
     done = _finished(manifest)
@@ -248,7 +261,15 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line of this module."""
     parser = argparse.ArgumentParser(description="Make the synthetic corpus of talking portraits.")
     parser.add_argument("out_dir")
-    for name, default in (("clips", 2500), ("heldout", 100), ("audio-clips", 0), ("strangers", 0), ("seed", 0), ("workers", 2)):
+    for name, default in (
+        ("clips", 2500),
+        ("heldout", 100),
+        ("audio-clips", 0),
+        ("strangers", 0),
+        ("blends", 0),
+        ("seed", 0),
+        ("workers", 2),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default, help=COUNTED.get(name))
     for name, default in (("frames", 49), ("long-frames", 97), ("height", 128), ("voices-per-speaker", 16)):
         parser.add_argument(f"--{name}", type=int, default=default)

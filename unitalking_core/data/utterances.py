@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from .sentences import draw
-from .speakers import Speaker, stranger
+from .speakers import Speaker, blend, stranger
 from .speech import utter
 from .visemes import Phone
 from .waveforms import SAMPLE_RATE, SpeechError, to_int16
@@ -30,6 +31,8 @@ VOICE_SECONDS = (2.5, 4.0)
 ATTEMPTS = 60
 STRANGERS_TRIED = 10
 STRANGERS_LONG_SHARE = 0.4
+BLENDS_APART = 64
+"""Two clips of a blended voice are so far from each other that no two workers record its reference at once."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +110,30 @@ def person_speaks(corpus: Corpus, rng: random.Random, speaker: Speaker, split: s
 
 
 def stranger_speaks(out: Path, corpus: Corpus, rng: random.Random, people: list[Speaker], index: int) -> Said:
-    """The same by a voice that nothing else has, whose reference recording is made too. Some are too odd to be aligned: then another."""
+    """The same by a voice that nothing else has, whose reference recording is made too."""
+
+    def someone(number: int) -> Speaker:
+        return stranger(rng, rng.choice([person for person in people if person.shift == 1.0]), f"stranger{index:06d}")
+
+    return _newcomer_speaks(out, corpus, rng, someone)
+
+
+def blend_speaks(out: Path, corpus: Corpus, rng: random.Random, index: int) -> Said:
+    """The same by a mixture of neural voices, which says two clips of the corpus."""
+    block, place = divmod(index, 2 * BLENDS_APART)
+    name = f"blend{block * BLENDS_APART + place % BLENDS_APART:06d}"
+
+    def someone(number: int) -> Speaker:
+        own = random.Random(f"{corpus.seed} {name} {number}")
+        return blend(own, own.choice(("man", "woman")), name)
+
+    return _newcomer_speaks(out, corpus, rng, someone)
+
+
+def _newcomer_speaks(out: Path, corpus: Corpus, rng: random.Random, someone: Callable[[int], Speaker]) -> Said:
+    """Some are too odd to be aligned: then another."""
     for number in range(STRANGERS_TRIED):
-        speaker = stranger(rng, rng.choice([person for person in people if person.shift == 1.0]), f"stranger{index:06d}")
+        speaker = someone(number)
         try:
             make_voice(out, speaker, number)
             said = person_speaks(corpus, rng, speaker, "train", STRANGERS_LONG_SHARE)

@@ -154,7 +154,7 @@ def _voices(corpus: Path, items: Sequence[Item]) -> dict[str, tuple[Recording, .
     """Every speaker's reference recordings that a clip of the manifest names; voices that are met once are no speakers to choose from."""
     named: dict[str, set[str]] = {}
     for item in items:
-        if item.split != "train_stranger":
+        if item.split not in ("train_stranger", "train_blend"):
             named.setdefault(item.speaker, set()).add(item.voice_file)
     return {speaker: tuple(Recording(corpus / file) for file in sorted(files)) for speaker, files in sorted(named.items())}
 

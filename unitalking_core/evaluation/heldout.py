@@ -79,8 +79,8 @@ class HeldOut:
     def _batch(self, task: Task, numbers: Sequence[int], level: float, visibility: Visibility | None, other_sound: bool) -> Batch:
         entries = [self.entries[i] for i in numbers]
         heard = [self.entries[(i + other_sound) % len(self.entries)] for i in numbers]
-        audio = torch.stack([self.store.audio(e) for e in heard])
-        pictures = torch.stack([self.store.video(e) for e in entries])
+        audio = torch.stack([self.store.audio(e) for e in heard]).float()
+        pictures = torch.stack([self.store.video(e) for e in entries]).float()
         masks = task.masks(pictures.shape[2], audio.shape[2])
         text, lengths = open_texts(self.learner.text_encoder, self.store, entries).batch(entries)
         rows = len(entries)
@@ -106,7 +106,7 @@ class HeldOut:
 
     def _voice(self, entry: Entry) -> Tensor:
         longest = self.config.audio.max_voice_tokens
-        return fit_voice_tokens(self.store.voice(entry)[None, :, :longest], longest)
+        return fit_voice_tokens(self.store.voice(entry)[None, :, :longest].float(), longest)
 
     def _sample(self, batch: Batch, guidance: Guidance, steps: int) -> Tensor:
         """Pictures (B, C, T, h, w) for the sound of a batch of A2V, by Euler steps, its first latent given."""

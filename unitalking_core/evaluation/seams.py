@@ -44,8 +44,12 @@ class Seam:
         )
 
 
-def seams(frames: Tensor, fps: float, waveform: Tensor, sample_rate: int, borders: Sequence[float]) -> list[Seam]:
-    """Frames (F, H, W, 3) in [0, 1], waveform (1, N), borders in seconds between the parts."""
+def seams(frames: Tensor, fps: float, waveform: Tensor, sample_rate: int, borders: Sequence[float], temporal_stride: int = 1) -> list[Seam]:
+    """Frames (F, H, W, 3) in [0, 1], waveform (1, N), borders in seconds between the parts.
+
+    A codec that decodes `temporal_stride` frames of each latent makes a small step at every latent, whatever it is given. Parts meet
+    where latents do, so pictures inside are compared there too.
+    """
     length = len(frames) / fps
     edges = [0.0, *borders, length]
     middles = [a + share * (b - a) for a, b in pairwise(edges) for share in (0.3, 0.4, 0.5, 0.6, 0.7)]
@@ -67,12 +71,17 @@ def seams(frames: Tensor, fps: float, waveform: Tensor, sample_rate: int, border
         return _psnr(frames[max(0, i - n) : i].mean(0), frames[i : i + n].mean(0))
 
     steps = [_psnr(frames[i - 1], frames[i]) for i in range(1, len(frames))]
-    at_border = {round(b * fps) + k for b in borders for k in (-1, 0, 1)}
+    at_border = {round(b * fps) for b in borders}
+    latents = range(1 + temporal_stride, len(steps), temporal_stride)
+
+    def step(frame: int) -> float:
+        return min(steps[frame - 2 : frame + 1])
+
     return [
         Seam(
             "picture, frame to frame", "dB", "lower",
-            tuple(min(steps[max(0, round(b * fps) - 2) : round(b * fps) + 1]) for b in borders),
-            tuple(s for i, s in enumerate(steps, start=1) if i not in at_border),
+            tuple(step(frame) for frame in sorted(at_border)),
+            tuple(step(frame) for frame in latents if not any(abs(frame - border) <= 1 for border in at_border)),
         ),
         Seam("face and colours, second to second", "dB", "lower", tuple(look(b) for b in borders), tuple(look(m) for m in middles)),
         Seam("loudness", "LU", "higher", _all(borders, lambda t: around(t, level)), _all(middles, lambda t: around(t, level))),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -35,19 +35,18 @@ PREFIX = (0.1, 0.6)
 
 @dataclass(frozen=True)
 class Batch:
-    """video (B, C, T, h, w) and its noise, or None; audio (B, C, La) and its noise; voice (B, C, Lr), gate (B,).
+    """video (B, C, T, h, w), or None; audio (B, C, La); voice (B, C, Lr), gate (B,). Drawn, latents are float16, to be copied fast.
 
     text: ids (B, Lt), or rows (B, Lt, text_dim) of a text encoder that does not learn; lengths (B,).
     s (B,) is the noise level of each row; mouth (B, h, w) how much of each cell of the video latent is mouth, 0 where that is not known.
+    Noise, of the latents' shapes, is a function of `seed` and of the kind of device; it is drawn where the batch is used (`to`).
     Known without asking a device: `longest`, the most text of a row, and `whole`, whether no row has a part of its sound given.
     """
 
     tasks: tuple[str, ...]
     video: Tensor | None
-    video_noise: Tensor | None
     video_mask: Tensor | None
     audio: Tensor
-    audio_noise: Tensor
     audio_mask: Tensor
     text: Tensor
     lengths: Tensor
@@ -56,6 +55,9 @@ class Batch:
     s: Tensor
     mouth: Tensor | None
     visibility: tuple[Visibility, ...]
+    seed: int = 0
+    video_noise: Tensor | None = None
+    audio_noise: Tensor | None = None
     longest: int = field(init=False)
     whole: bool = field(init=False)
 
@@ -67,9 +69,21 @@ class Batch:
         """Tensors where a device can fetch them while it computes."""
         return self.changed(Tensor.pin_memory)
 
-    def to(self, device: torch.device) -> Batch:
-        """On another device, without waiting where the memory is pinned."""
-        return self.changed(lambda tensor: tensor.to(device, non_blocking=tensor.is_pinned()))
+    def to(self, device: torch.device | str) -> Batch:
+        """Ready to be learned from on a device, without waiting where the memory is pinned."""
+        moved = self.changed(lambda tensor: tensor.to(device, non_blocking=tensor.is_pinned()))
+        return moved.changed(lambda tensor: tensor.float() if tensor.dtype == torch.float16 else tensor).noised()
+
+    def noised(self) -> Batch:
+        """With its noise, drawn where its latents are unless it is there."""
+        if self.audio_noise is not None:
+            return self
+        generator = torch.Generator(self.audio.device).manual_seed(self.seed)
+
+        def noise(like: Tensor) -> Tensor:
+            return torch.randn(like.shape, generator=generator, device=like.device)
+
+        return replace(self, video_noise=None if self.video is None else noise(self.video), audio_noise=noise(self.audio))
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """With another tensor, of the same values, for every one."""
@@ -135,10 +149,8 @@ class Batches:
         return Batch(
             tasks=tuple(task.name for task in tasks),
             video=video,
-            video_noise=None if video is None else torch.randn(video.shape, generator=generator),
             video_mask=None if video is None else torch.stack([m for m, _ in masks if m is not None]),
             audio=audio,
-            audio_noise=torch.randn(audio.shape, generator=generator),
             audio_mask=torch.stack([m for _, m in masks if m is not None]),
             text=text,
             lengths=lengths,
@@ -147,6 +159,7 @@ class Batches:
             s=draw_levels(self.stage, len(tasks), generator),
             mouth=None if video is None else torch.stack([covered(e.mouth_box, *video.shape[-2:]) for e in entries]),
             visibility=tuple(APART if rng.random() < self.stage.drop_cross else task.visibility for task in tasks),
+            seed=rng.getrandbits(62),
         )
 
     def _masks(self, task: Task, video: Tensor | None, audio: Tensor, rng: random.Random) -> tuple[Tensor | None, Tensor | None]:

@@ -46,7 +46,7 @@ class Item:
 
 
 def in_training(split: str) -> bool:
-    """Whether clips of this split may be learned from: "train"; "train_audio" and "train_stranger", without video. Others are held out."""
+    """Whether clips of this split may be learned from: its name begins with "train". Others are held out."""
     return split.startswith("train")
 
 

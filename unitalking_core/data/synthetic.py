@@ -226,7 +226,7 @@ def prepare(
     if not any(speaker.split == "train" for speaker in speakers):
         raise SpeechError("no speech engine with a training voice is installed; the least to do: apt-get install flite")
     if blends and not ENGINES["kokoro_blend"].installed(""):
-        raise SpeechError(f"mixtures of neural voices need {ENGINES['kokoro_blend'].install}; kokoro: {ENGINES['kokoro'].install}")
+        raise SpeechError(f"mixtures of neural voices are not installed; to have them: {ENGINES['kokoro_blend'].install}")
     out = Path(out_dir)
     for folder in ("clips", "audio", "strangers", "blends", "voices"):
         (out / folder).mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,7 @@ def seams(frames: Tensor, fps: float, waveform: Tensor, sample_rate: int, border
     latents = range(1 + temporal_stride, len(steps), temporal_stride)
 
     def step(frame: int) -> float:
-        return min(steps[frame - 2 : frame + 1])
+        return min(steps[max(0, frame - 2) : frame + 1])
 
     return [
         Seam(

@@ -13,8 +13,7 @@ import shutil
 import subprocess
 import sys
 
-from unitalking_core.evaluation.tools.cues import PACKAGE, RHUBARB
-from unitalking_core.evaluation.tools.landmarks import MEDIAPIPE
+from unitalking_core.evaluation.pinned import MEDIAPIPE, RHUBARB, RHUBARB_PACKAGE
 
 from . import console, environment, host
 from .console import Problem, say
@@ -39,7 +38,10 @@ def main() -> int:
     if npm is None:
         say("npm is missing: mouth cues will not be measured. On Debian and Ubuntu: sudo apt install npm")
     else:
-        _run([npm, "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--loglevel=error", f"{PACKAGE}@{RHUBARB}"], PACKAGE)
+        _run(
+            [npm, "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--loglevel=error", f"{RHUBARB_PACKAGE}@{RHUBARB}"],
+            RHUBARB_PACKAGE,
+        )
     say(f"Ready: {python} -m unitalking_core evaluate CHECKPOINT --corpus DIR --json OUT")
     return 0
 

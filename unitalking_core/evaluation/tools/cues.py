@@ -11,28 +11,26 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..pinned import RHUBARB, RHUBARB_PACKAGE
 from . import SCRIPT, Place, Reader, Recording
 from .process import LineProcess
-
-PACKAGE = "rhubarb-lip-sync-wasm"
-RHUBARB = "0.1.8"
 
 
 @dataclass(frozen=True)
 class MouthCues:
     place: Place
-    name = PACKAGE
+    name = RHUBARB_PACKAGE
     senses = ("waveform",)
 
     @property
     def _package(self) -> Path:
-        return self.place.folder / "node_modules" / PACKAGE / "package.json"
+        return self.place.folder / "node_modules" / RHUBARB_PACKAGE / "package.json"
 
     def missing(self) -> str | None:
         if shutil.which("node") is None:
             return "program node missing, install Node 18 or newer (https://nodejs.org, or apt-get install nodejs)"
         if not self._package.is_file():
-            return f"npm package {PACKAGE}@{RHUBARB} missing in {self.place.folder / 'node_modules'}; {SCRIPT} installs it"
+            return f"npm package {RHUBARB_PACKAGE}@{RHUBARB} missing in {self.place.folder / 'node_modules'}; {SCRIPT} installs it"
         return None
 
     def version(self) -> str:

@@ -11,10 +11,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..pinned import MEDIAPIPE
 from . import SCRIPT, Place, Reader, ReadingFailed, Recording
 from .process import LineProcess
 
-MEDIAPIPE = "0.10.21"
 LEAST_FOUND = 0.8
 """Share of frames in which a face must have been found."""
 

@@ -60,10 +60,14 @@ class CrossAttention:
         return rows / rows.sum(1, keepdim=True).clamp(min=1e-12)
 
 
+def nearest_latents(timeline: Timeline, tokens: int, latents: int) -> list[int]:
+    """The video latent, of so many, that is nearest in time to each of so many audio tokens."""
+    return [min(round(p), latents - 1) for p in timeline.audio_positions(tokens)]
+
+
 def _moments(timeline: Timeline, tokens: int, latents: int) -> list[list[int]]:
     """The audio tokens of every video latent: those nearest to it in time, or the nearest one where no other latent's are."""
-    positions = timeline.audio_positions(tokens)
-    nearest = [min(round(p), latents - 1) for p in positions]
+    positions, nearest = timeline.audio_positions(tokens), nearest_latents(timeline, tokens, latents)
     own = [[j for j, k in enumerate(nearest) if k == t] for t in range(latents)]
     return [found or [min(range(tokens), key=lambda j: abs(positions[j] - t))] for t, found in enumerate(own)]
 

@@ -93,6 +93,8 @@ class Stage:
     """Extra weight of the places of a clip that move, in units of its average motion: lips are a small part of a picture."""
     mouth: float = 0.0
     """Extra weight of the mouth, where the corpus says where it is."""
+    look: float = 0.0
+    """Weight of a loss that draws the sound's attention to the mouth (`looking`)."""
     repeats: Mapping[str, int] = field(default_factory=dict)
     """How often a clip of a split is met while one of another split is met once; 0 leaves the split out."""
 

@@ -19,10 +19,12 @@ from ..initialisation import initial
 from ..prediction import loss_weight
 from ..transformer import UniTalkingTransformer
 from ..transformer.model import RunBlock
+from ..transformer.operations import Attend
 from ..transformer.operations import attend as plain_attend
 from .attention import attend_by_products
 from .batches import Batch
 from .conditions import conditions_for_training
+from .looking import Looking
 
 MOST_MOTION = 8.0
 
@@ -58,8 +60,9 @@ class Learner(nn.Module):
         mouth: float = 0.0,
         weights: Mapping[str, float] | None = None,
         counts: Mapping[str, float] | None = None,
+        look: float = 0.0,
     ) -> Losses:
-        """`motion` and `mouth` as in `place_weights`; `weights` of the streams' means, 1 where they are not told.
+        """`motion` and `mouth` as in `place_weights`; `weights` of the streams' means, 1 where they are not told; `look` of `Looking`.
 
         `counts`: what the streams' sums are divided by, where this batch is a part of a step (`generated` of all its batches).
         """
@@ -75,7 +78,11 @@ class Learner(nn.Module):
         if batch.video is not None:
             assert batch.video_noise is not None and batch.video_mask is not None
             video, t_video = _mixed(batch.video, batch.video_noise, s, batch.video_mask), 1000 * s[:, None] * batch.video_mask
-        attend = attend_by_products if audio.device.type == "cpu" else plain_attend
+        attend: Attend = attend_by_products if audio.device.type == "cpu" else plain_attend
+        looking = None
+        if look and batch.video is not None:
+            looking = Looking(batch, self.transformer.grid(batch.video.shape), self.config.timeline)
+            attend = looking.watching(attend)
         v_video, v_audio = self.transformer(
             video, audio, t_video, t_audio, conditions, batch.visibility, attend=attend, run_block=self.run_block
         )
@@ -87,6 +94,8 @@ class Learner(nn.Module):
         counts, weights = counts or generated([batch]), weights or {}
         means = [weights.get(name, 1.0) * error.sum() / max(1.0, counts[name]) for name, (error, _) in parts.items()]
         rows = {name: error.detach().sum(1) / mask.sum(1).clamp(min=1) for name, (error, mask) in parts.items()}
+        if looking is not None:
+            means.append(look * looking.loss() * batch.audio_mask.sum() / max(1.0, counts["audio"]))
         return Losses(torch.stack(means).sum(), rows.get("video"), rows["audio"])
 
     def parts(self) -> dict[str, nn.Module]:

@@ -144,7 +144,7 @@ class Trainer:
         for part in parts:
             mine = distributed.share(part).to(self.accelerator.device)
             with self.accelerator.autocast():
-                found = model(mine, stage.motion, stage.mouth, stage.loss_weights, counts)
+                found = model(mine, stage.motion, stage.mouth, stage.loss_weights, counts, stage.look)
             # `fully_shard` takes the mean over the processes, where the sum is meant.
             self.accelerator.backward(self.ranks * found.total if self.sharded else found.total)
             losses.append(distributed.joined(found, part))

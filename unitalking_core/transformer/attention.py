@@ -54,17 +54,25 @@ def joint_attention(
     One call where every token may see every token. Where one direction is forbidden, two smaller calls instead of a dense mask.
     `visibility` may differ by batch row: rows that agree are computed together.
     """
-    kinds = [visibility] if isinstance(visibility, Visibility) else visibility
-    if len(set(kinds)) == 1:
-        return _attend_group(video, audio, heads, attend, kinds[0])
+    groups = rows_by_visibility([visibility] if isinstance(visibility, Visibility) else visibility)
+    if len(groups) == 1:
+        return _attend_group(video, audio, heads, attend, next(iter(groups)))
     out_video, out_audio = torch.empty_like(video.q), torch.empty_like(audio.q)
-    for allowed in set(kinds):
-        index = torch.tensor([row for row, kind in enumerate(kinds) if kind == allowed], device=video.q.device)
+    for allowed, rows in groups.items():
+        index = torch.tensor(rows, device=video.q.device)
         part_video, part_audio = (QKV(*(x[index] for x in stream)) for stream in (video, audio))
         group_video, group_audio = _attend_group(part_video, part_audio, heads, attend, allowed)
         out_video = out_video.index_copy(0, index, group_video)
         out_audio = out_audio.index_copy(0, index, group_audio)
     return out_video, out_audio
+
+
+def rows_by_visibility(kinds: Sequence[Visibility]) -> dict[Visibility, list[int]]:
+    """The rows of each kind, in the order in which `joint_attention` computes them."""
+    groups: dict[Visibility, list[int]] = {}
+    for row, kind in enumerate(kinds):
+        groups.setdefault(kind, []).append(row)
+    return groups
 
 
 def _attend_group(video: QKV, audio: QKV, heads: int, attend: Attend, allowed: Visibility) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ class Looking:
         assert batch.mouth is not None
         self.grid, self.tokens = grid, batch.audio.shape[2]
         self.moments = torch.tensor(nearest_latents(timeline, self.tokens, grid[0]), device=batch.audio.device)
-        mouth = F.adaptive_avg_pool2d(batch.mouth[:, None], grid[1:]).flatten(1)
+        mouth = F.adaptive_avg_pool2d(batch.mouth[:, None], (grid[1], grid[2])).flatten(1)
         makes_sound = batch.audio_mask.amax(1) > 0
         self.mouth, self.counts = mouth, (mouth.amax(1) > 0) & makes_sound
         groups = rows_by_visibility(batch.visibility)

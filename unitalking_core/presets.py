@@ -120,7 +120,7 @@ def nano() -> ModelConfig:
             fps=24,
             width=128,
             height=128,
-            options={"hidden": 112, "blocks": 2, "fine": 48, "fine_blocks": 2},
+            options={"hidden": 112, "blocks": 2, "fine": 48, "fine_blocks": 2, "past_blocks": 1},
         ),
         audio=AudioConfig(
             codec="nano-audio",

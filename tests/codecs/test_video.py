@@ -9,7 +9,9 @@ from unitalking_core.codecs import build_audio_codec, build_video_codec
 from unitalking_core.codecs.video import NanoVideoCodec
 from unitalking_core.config import AudioConfig, ConfigError, VideoConfig
 
-CONFIG = VideoConfig(codec="nano-video", channels=12, fps=24, width=64, height=32, options={"hidden": 16, "blocks": 2, "fine": 8})
+CONFIG = VideoConfig(
+    codec="nano-video", channels=12, fps=24, width=64, height=32, options={"hidden": 16, "blocks": 2, "fine": 8, "past_blocks": 1}
+)
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import torch
 
 from unitalking_core.codecs import NanoVideoCodec
 from unitalking_core.config import VideoConfig
-from unitalking_core.training.codecs import Clips, picture_loss, textures
+from unitalking_core.training.codecs import JUMPS, Clips, picture_loss, textures
 from unitalking_core.training.config import CodecConfig
-from unitalking_core.training.decoder import around, polish_video_decoder
+from unitalking_core.training.decoder import around, grown, polish_video_decoder
 
 OPTIONS = {"hidden": 8, "blocks": 1, "fine": 8}
 VIDEO = VideoConfig(codec="nano-video", channels=6, fps=24, width=64, height=64, mean=(0.0,) * 6, std=(1.0,) * 6, options=OPTIONS)
@@ -51,7 +51,7 @@ def test_the_quarter_around_the_mouth() -> None:
 
 @pytest.mark.parametrize("changes", [False, True])
 def test_wrong_changes_count(changes: bool) -> None:
-    """The same error is worse where it comes and goes than where it stays."""
+    """The same error is worse where it comes and goes than where it stays, most between latents: one of four changes."""
     codec = NanoVideoCodec(VIDEO)
     frames = torch.zeros(1, 3, 5, 64, 64)
     with torch.no_grad():
@@ -62,4 +62,16 @@ def test_wrong_changes_count(changes: bool) -> None:
             codec.restore.bias.view(4, -1)[::2].mul_(-1)
     loss = picture_loss(codec, frames, torch.ones(1, 64, 64), torch.zeros(1, 6, 2, 4, 4)).item()
     wrong, change = 0.1 + 4 * 0.01, 0.2 + 4 * 0.04
-    assert loss == pytest.approx(wrong + (change if changes else 0))
+    assert loss == pytest.approx(wrong + (change * (JUMPS + 3) / 4 if changes else 0))
+
+
+def test_a_decoder_grows_without_a_change_and_then_learns_to_carry_on() -> None:
+    torch.manual_seed(0)
+    codec = NanoVideoCodec(VIDEO)
+    latent = torch.randn(1, 6, 4, 4, 4)
+    larger, config = grown(codec, VIDEO, 1)
+    assert torch.equal(larger.decode(latent), codec.decode(latent)) and config.options["past_blocks"] == 1
+    polish_video_decoder(larger, config, clips(), QUICK, 0, lambda line: None)
+    assert larger.past[0].second.weight.abs().max() > 0
+    again, _ = grown(larger, config, 1)
+    assert torch.equal(again.decode(latent), larger.decode(latent))

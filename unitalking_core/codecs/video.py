@@ -49,15 +49,33 @@ class FineBlock(nn.Module):
         return x + self.second(F.silu(self.first(F.silu(x))))
 
 
+class PastBlock(nn.Module):
+    """Residual convolutions on the frames of a clip (B, C, F, H/4, W/4), of which each sees as many before it as a latent holds, less one.
+
+    Two latents err apart, so that pictures would jump from one to the next: this carries on what was there.
+    """
+
+    def __init__(self, dim: int, frames: int) -> None:
+        super().__init__()
+        self.first = nn.Conv3d(dim, dim, (frames, 1, 1))
+        self.second = nn.Conv3d(dim, dim, (1, 3, 3), padding=(0, 1, 1))
+        for parameter in self.second.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        past = F.pad(F.silu(x), (0, 0, 0, 0, self.first.kernel_size[0] - 1, 0), mode="replicate")
+        return x + self.second(F.silu(self.first(past)))
+
+
 class NanoVideoCodec(nn.Module):
     """Options: `hidden` width at latent resolution, `blocks` causal blocks there, `fine` width at a quarter of the picture's resolution and
-    `fine_blocks` there on each way."""
+    `fine_blocks` there on each way, `past_blocks` of the decoder between its frames."""
 
     def __init__(self, config: VideoConfig) -> None:
         super().__init__()
         self.p, self.q = config.spatial_stride, config.temporal_stride
-        defaults = {"hidden": 128, "blocks": 2, "fine": 48, "fine_blocks": 1}
-        hidden, blocks, fine, fine_blocks = (int(config.options.get(name, value)) for name, value in defaults.items())
+        defaults = {"hidden": 128, "blocks": 2, "fine": 48, "fine_blocks": 1, "past_blocks": 0}
+        hidden, blocks, fine, fine_blocks, past_blocks = (int(config.options.get(name, value)) for name, value in defaults.items())
         cells = self.p // FINE
         patch = 3 * self.q * self.p**2
         self.project = nn.Linear(patch, config.channels)
@@ -72,6 +90,7 @@ class NanoVideoCodec(nn.Module):
         self.enter = nn.Conv3d(config.channels + len(PLACES), hidden, (1, 3, 3), padding=(0, 1, 1))
         self.blocks = nn.ModuleList(CausalBlock(hidden) for _ in range(blocks))
         self.spread = nn.Conv3d(hidden, self.q * fine * cells**2, 1)
+        self.past = nn.Sequential(*(PastBlock(fine, self.q) for _ in range(past_blocks)))
         self.draw = nn.Sequential(*(FineBlock(fine) for _ in range(fine_blocks)), nn.SiLU(), nn.Conv2d(fine, 3 * FINE**2, 3, padding=1))
         for parameter in (*self.look[-1].parameters(), *self.draw[-1].parameters()):
             nn.init.zeros_(parameter)
@@ -101,7 +120,7 @@ class NanoVideoCodec(nn.Module):
         if latents_per_chunk < 1:
             raise ValueError(f"a chunk needs at least one latent, got {latents_per_chunk}")
         for start in range(0, latent.shape[2], latents_per_chunk):
-            before = max(0, start - len(self.blocks))
+            before = max(0, start - len(self.blocks) - len(self.past))
             frames = self.reconstruct(latent[:, :, before : start + latents_per_chunk])
             drop = self.q * (start - before) if start else self.q - 1
             yield frames[:, :, drop:].clamp(-1, 1)
@@ -120,7 +139,8 @@ class NanoVideoCodec(nn.Module):
         for block in self.blocks:
             x = block(x)
         cells = self.p // FINE
-        x = rearrange(self.spread(F.silu(x)), "b (q c y x) t h w -> (b t q) c (h y) (w x)", q=self.q, y=cells, x=cells)
+        x = rearrange(self.spread(F.silu(x)), "b (q c y x) t h w -> b c (t q) (h y) (w x)", q=self.q, y=cells, x=cells)
+        x = rearrange(self.past(x), "b c f h w -> (b f) c h w")
         detail = rearrange(self.draw(x), "(b t q) (c y x) h w -> b c (t q) (h y) (w x)", b=len(latent), q=self.q, c=3, y=FINE, x=FINE)
         return linear + detail
 

@@ -26,6 +26,8 @@ LATENT_NOISE = 0.05
 """Noise on the sound's latents while its decoder learns, in the model's space: what is generated is never exact."""
 MOST_NOISE = 0.25
 """The same for pictures, where each row has another amount of it up to this."""
+JUMPS = 3.0
+"""How much more than other changes between frames those from one latent to the next count."""
 LINEAR_SHARE = 0.02
 """Learning rate of the linear pair: principal components have small entries, which full steps would wreck."""
 CHANGE_CLIPS = 100
@@ -192,14 +194,17 @@ def windows(clips: Clips, generator: torch.Generator, frames: int, batch: int) -
 def picture_loss(codec: NanoVideoCodec, frames: Tensor, weights: Tensor, latent: Tensor, places: Tensor | None = None) -> Tensor:
     """How far the latent decodes from the frames; what moves weighs more, and the picture's places by `weights` (B, H, W).
 
-    What changes wrongly from frame to frame counts as much as what is wrong: lips close within two frames, half a latent. `places` as in
-    `reconstruct`.
+    What changes wrongly from frame to frame counts as much as what is wrong: lips close within two frames, half a latent. From one latent
+    to the next it counts `JUMPS` times: latents err apart, and eyes see the beat. `places` as in `reconstruct`.
     """
     moving = frames.std(dim=2, keepdim=True).amax(1, keepdim=True)
     weight = (1 + 20 * F.max_pool2d(moving.flatten(0, 1), 5, 1, 2)[:, None].clamp(max=0.4)) * weights[:, None, None]
     error = codec.reconstruct(latent, places)[:, :, codec.q - 1 :].float() - frames
     change = error.diff(dim=2)
-    return sum((weight * (e.abs() + 4 * e.square())).mean() for e in (error, change)) / weight.mean()
+    jumps = torch.ones(change.shape[2], device=change.device)
+    jumps[:: codec.q] = JUMPS
+    wrong = (weight * (error.abs() + 4 * error.square())).mean()
+    return (wrong + (weight * jumps.view(-1, 1, 1) * (change.abs() + 4 * change.square())).mean()) / weight.mean()
 
 
 def _principal(project: nn.Linear, restore: nn.Linear, x: Tensor, whitening: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
@@ -15,12 +17,23 @@ WHOLE = 4
 """One in so many pictures is looked at as a whole."""
 
 
-def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Clips, training: CodecConfig, seed: int, log: Log) -> None:
+def polish_video_decoder(
+    codec: NanoVideoCodec,
+    config: VideoConfig,
+    clips: Clips,
+    training: CodecConfig,
+    seed: int,
+    log: Log,
+    device: torch.device | None = None,
+) -> None:
     """Train the decoder in place. Of every picture the quarter around the mouth is decoded, because what speaks is small and fast; of one
     in `WHOLE` the rest as well."""
     generator = torch.Generator().manual_seed(seed + 1)
+    device = device or torch.device("cpu")
+    codec.to(device)
+    clips = Clips(clips.frames.to(device), clips.mouths.to(device))
     drawn = windows(clips, generator, 1 + 3 * codec.q, training.video_batch)
-    scale = torch.tensor(config.std).view(1, -1, 1, 1, 1)
+    scale = torch.tensor(config.std, device=device).view(1, -1, 1, 1, 1)
     for module in (codec.project, codec.look):
         module.requires_grad_(False)
 
@@ -34,6 +47,15 @@ def polish_video_decoder(codec: NanoVideoCodec, config: VideoConfig, clips: Clip
         return whole + picture_loss(codec, *around(mouths, codec.p, frames, weights, latent))
 
     optimise(codec, loss, training.polish_steps, training.lr, "video decoder", log)
+    codec.cpu()
+
+
+def grown(codec: NanoVideoCodec, config: VideoConfig, past_blocks: int) -> tuple[NanoVideoCodec, VideoConfig]:
+    """The codec with so many blocks between its frames; those that it lacks do nothing yet."""
+    config = dataclasses.replace(config, options={**config.options, "past_blocks": past_blocks})
+    larger = NanoVideoCodec(config)
+    larger.load_state_dict(larger.state_dict() | codec.state_dict())
+    return larger, config
 
 
 def around(mouths: Tensor, cell: int, frames: Tensor, weights: Tensor, latent: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -44,7 +66,7 @@ def around(mouths: Tensor, cell: int, frames: Tensor, weights: Tensor, latent: T
     height, width = latent.shape[-2:]
     places = place_features(latent)[0]
     parts = []
-    for row, mouth in enumerate(mouths):
+    for row, mouth in enumerate(mouths.cpu()):
         corner = []
         for axis, cells in ((0, height), (1, width)):
             along = mouth.sum(1 - axis)

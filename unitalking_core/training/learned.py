@@ -18,7 +18,7 @@ from .batches import covered
 from .codecs import Clips, fit_audio_codec, fit_video_codec
 from .config import TrainingConfig
 from .corpus import in_training, read_clip_sound, read_manifest, read_many_pixels, read_voice_of
-from .decoder import polish_video_decoder
+from .decoder import grown, polish_video_decoder
 from .trainer import expected_device, uses_cpu
 
 logger = logging.getLogger(__name__)
@@ -60,10 +60,12 @@ def learn(config: TrainingConfig, start: checkpoint.Checkpoint, only: str | None
 
 
 def _polish(config: TrainingConfig, model: ModelConfig, codec: NanoVideoCodec, video: VideoConfig) -> None:
-    """Go on with the decoder of the run's video codec. Raises ConfigError where the configuration has no steps for it."""
+    """Go on with the decoder of the run's video codec, grown to what the preset has. Raises ConfigError where the configuration has no
+    steps for it."""
     if not config.codecs.polish_steps:
         raise ConfigError("this configuration polishes no decoder: set 'polish_steps' of its 'codecs'")
-    polish_video_decoder(codec, video, training_clips(config), config.codecs, config.seed, logger.info)
+    codec, video = grown(codec, video, int(config.preset().video.options.get("past_blocks", 0)))
+    polish_video_decoder(codec, video, training_clips(config), config.codecs, config.seed, logger.info, expected_device(config))
     path = codec_folder(config, model) / VIDEO_CODEC
     checkpoint.save(path, dataclasses.replace(model, video=video), {checkpoint.VIDEO_CODEC: codec.state_dict()})
 

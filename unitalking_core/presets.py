@@ -131,7 +131,9 @@ def nano() -> ModelConfig:
             options={"hidden": 192, "blocks": 2, "vocoder": "griffin-lim", "iterations": 50, "momentum": 0.99},
         ),
         text=TextConfig(encoder="nano-text", tokens=192, options={"hidden": 128, "blocks": 3, "layers": 2}),
-        sampling=SamplingConfig(shift=3.0, steps=20, text_scale=1.0, audio_text_scale=2.0, voice_scale=3.0, seconds=49 / 24),
+        sampling=SamplingConfig(
+            shift=3.0, steps=20, text_scale=1.0, audio_text_scale=2.0, voice_scale=3.0, video_sync_scale=1.0, seconds=49 / 24
+        ),
     )
 
 

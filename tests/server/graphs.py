@@ -89,7 +89,12 @@ def main_job() -> Prompt:
     prompt["4"]["inputs"]["text"] = "<S>the red bird sings<E> a woman"
     prompt["7"]["inputs"]["seconds"] = 0.6
     prompt["8"]["inputs"] |= {"steps": 4, "seed": SEED}
-    prompt["8"]["inputs"] |= {"video_text_scale": 3.0, "audio_text_scale": 3.0, "voice_scale": 1.0}  # the tests' model's own
+    prompt["8"]["inputs"] |= {
+        "video_text_scale": 3.0,
+        "audio_text_scale": 3.0,
+        "voice_scale": 1.0,
+        "video_sync_scale": 0.0,
+    }  # the tests' model's own
     return prompt
 
 

@@ -144,8 +144,7 @@ def with_video_given(latent: dict[str, Any], clip: Clip, video: Tensor, given: G
 def _streams_and_masks(latent: dict[str, Any], clip: Clip) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Both streams and their masks, cut or lengthened (with nothing given) to `clip`."""
     video, audio = joint_streams(latent)
-    masks = latent.get("noise_mask")
-    given = masks.unbind() if getattr(masks, "is_nested", False) else [m for m in (masks,) if m is not None]
+    given = _masks(latent)
     ones = torch.ones(1, 1, *video.shape[2:]), torch.ones(1, 1, audio.shape[-1])
     video_mask, audio_mask = (
         comfy.utils.reshape_mask(given[i], (1, 1, *x.shape[2:])) if i < len(given) else ones[i] for i, x in enumerate((video, audio))
@@ -169,6 +168,21 @@ def clip_streams(latent: dict[str, Any]) -> tuple[Tensor | None, Tensor | None]:
     """Video and audio of a LATENT; None for an absent one. Raises ValueError for a latent of another kind."""
     samples = latent["samples"]
     return by_kind(samples.unbind() if getattr(samples, "is_nested", False) else [samples])
+
+
+def made_streams(latent: dict[str, Any]) -> tuple[bool, bool]:
+    """Whether a run makes something of the picture and of the sound: not where one is absent, or given whole."""
+    video, audio = clip_streams(latent)
+    if video is None or audio is None:
+        return video is not None, audio is not None
+    masks = _masks(latent)
+    return tuple(i >= len(masks) or bool(masks[i].any()) for i in (0, 1))  # type: ignore[return-value]
+
+
+def _masks(latent: dict[str, Any]) -> list[Tensor]:
+    """The noise masks of a LATENT, of its first streams."""
+    masks = latent.get("noise_mask")
+    return list(masks.unbind()) if getattr(masks, "is_nested", False) else [m for m in (masks,) if m is not None]
 
 
 def joint_streams(latent: dict[str, Any]) -> tuple[Tensor, Tensor]:

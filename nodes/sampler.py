@@ -17,7 +17,7 @@ from ..unitalking_core.config import ModelConfig
 from ..unitalking_core.flow import Guidance
 from . import inputs
 from .guider import UniTalkingGuider, with_voice
-from .latents import clip_streams, model_config, require_finite, require_finite_step
+from .latents import clip_streams, made_streams, model_config, require_finite, require_finite_step
 from .reference_voice import require_voice
 
 OWN = -1.0
@@ -137,13 +137,14 @@ def sample_clip(
     """
     config = model_config(model)
     alone = any(stream is None for stream in clip_streams(latent))
+    video, audio = made_streams(latent)
     if not any(text.any() for text, _ in positive):
         raise ValueError("the positive prompt is empty: write what is said, such as <S>hello there<E> a woman with glasses")
     if voice is not None:
         require_voice(voice, config)
         positive, negative = with_voice(positive, voice["latent"]), with_voice(negative, voice["latent"])
     guider = UniTalkingGuider(model)
-    guidance = replace(how.guidance, lone_voice=config.sampling.lone_voice)
+    guidance = replace(how.guidance, lone_voice=config.sampling.lone_voice).where_made(video=video, audio=audio)
     guider.set_guidance(positive, negative, guidance.without_sync() if alone else guidance)
     sigmas = comfy.samplers.KSampler(model, how.steps, model.load_device, how.sampler_name, how.scheduler).sigmas
 

@@ -167,6 +167,16 @@ class Guidance:
         """The same guidance for a run of one stream, which has nothing to be in step with."""
         return replace(self, sync_video=0.0, sync_audio=0.0)
 
+    def where_made(self, *, video: bool, audio: bool) -> Guidance:
+        """The same guidance for a run that makes these streams: what is given whole asks for no pass of its own."""
+        return replace(
+            self,
+            text_video=self.text_video if video else self.text_audio,
+            text_audio=self.text_audio if audio else self.text_video,
+            sync_video=self.sync_video if video else 0.0,
+            sync_audio=self.sync_audio if audio else 0.0,
+        )
+
     def combine(self, video: Mapping[Pass, Tensor | None], audio: Mapping[Pass, Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
         """Outputs of the passes (velocities or data predictions, the formula is linear) -> the guided pair; None stays None."""
         voice = self.voice - 1

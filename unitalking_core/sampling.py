@@ -54,6 +54,8 @@ def sample(
     voiced = voice is not None and Condition.VOICE in task.conditions | task.optional
     guidance = guidance if voiced else guidance.without_voice()
     guidance = guidance if video is not None else guidance.without_sync()
+    made = [m is not None and bool(m.any()) for m in masks]
+    guidance = guidance.where_made(video=made[0], audio=made[1])
     passes, count = guidance.passes, len(texts)
     voice = audio.new_zeros(count, audio.shape[1], 1) if voice is None else voice
     encoded = pipeline.text_encoder.encode([*texts, ""]).to(audio.dtype)

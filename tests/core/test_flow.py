@@ -120,3 +120,11 @@ def test_what_a_run_has_not_guides_nothing() -> None:
     guidance = Guidance(4, 3, 4, 3, 2, lone_voice=True)
     assert guidance.without_sync() == Guidance(4, 3, 4, lone_voice=True)
     assert guidance.without_sync().without_voice().passes == (Pass.FULL, Pass.NO_TEXT)
+
+
+def test_what_is_given_whole_asks_for_no_pass() -> None:
+    guidance = Guidance(text_video=1, text_audio=2, sync_video=1)
+    assert guidance.where_made(video=True, audio=True) == guidance
+    assert guidance.where_made(video=True, audio=False).passes == (Pass.FULL, Pass.APART)
+    assert guidance.where_made(video=False, audio=True).passes == (Pass.FULL, Pass.NO_TEXT)
+    assert Guidance(3, 3).where_made(video=True, audio=False) == Guidance(3, 3)

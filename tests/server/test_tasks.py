@@ -308,11 +308,22 @@ def test_bad_input_is_named(studio: ComfyServer, change: Callable[[Prompt], None
 )
 def test_only_the_passes_in_use_run(studio: ComfyServer, settings: dict[str, float], rows: int) -> None:
     """Counted in the transformer itself: neutral scales run one pass a step, others join it in one batch."""
-    prompt = sampled("counted", **settings)
-    prompt["20"] = {"class_type": "ProbePasses", "inputs": {"model": ["1", 0], "name": f"passes_{len(settings)}_{sum(settings.values())}"}}
+    assert _rows_of_passes(studio, sampled("counted", **settings), f"passes_{len(settings)}_{sum(settings.values())}") == [str(rows)] * 4
+
+
+@pytest.mark.parametrize(("give", "rows"), [(give_speech, 2), (give_video, 1)])
+@pytest.mark.usefixtures("inputs")
+def test_a_given_stream_runs_no_pass_for_itself(studio: ComfyServer, give: Callable[..., Prompt], rows: int) -> None:
+    prompt = give(sampled("given", video_text_scale=1.0, audio_text_scale=1.0, video_sync_scale=0.5))
+    assert _rows_of_passes(studio, prompt, f"passes_{give.__name__}") == [str(rows)] * 4
+
+
+def _rows_of_passes(studio: ComfyServer, prompt: Prompt, name: str) -> list[str]:
+    """The rows of each call of the transformer in a run."""
+    prompt["20"] = {"class_type": "ProbePasses", "inputs": {"model": ["1", 0], "name": name}}
     prompt["8"]["inputs"]["model"] = ["20", 0]
     latent_of(studio, prompt)
-    assert (studio.base / "output" / f"{prompt['20']['inputs']['name']}.txt").read_text().split() == [str(rows)] * 4
+    return (studio.base / "output" / f"{name}.txt").read_text().split()
 
 
 def test_neutral_scales_are_no_guidance(studio: ComfyServer) -> None:

@@ -15,7 +15,7 @@ from unitalking_core.tasks import APART, AUDIO_FOLLOWS, JOINT
 from unitalking_core.training.batches import Batch
 from unitalking_core.training.conditions import conditions_for_training
 from unitalking_core.training.looking import ENOUGH, Looking
-from unitalking_core.training.objective import Learner
+from unitalking_core.training.objective import Learner, checkpointed
 
 GRID = (4, 3, 3)
 
@@ -74,6 +74,18 @@ def test_no_mouth_and_no_sound_to_make_cost_nothing(tmp_path: Path) -> None:
     given = dataclasses.replace(batch, audio_mask=torch.zeros_like(batch.audio_mask))
     assert looked(learner, unknown) == pytest.approx(0, abs=1e-6)
     assert looked(learner, given) == pytest.approx(0, abs=1e-6)
+
+
+def test_blocks_that_are_computed_again_give_the_same_gradient(tmp_path: Path) -> None:
+    batch, gradients = batch_of(tmp_path), []
+    for run_block in (None, checkpointed):
+        learner = toy_learner()
+        learner.run_block = run_block
+        learner(batch, look=1.0).total.backward()
+        gradients.append([p.grad for p in learner.parameters() if p.grad is not None])
+    assert len(gradients[0]) == len(gradients[1])
+    for plain, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(again, plain)
 
 
 def test_following_it_makes_the_sound_look_there(tmp_path: Path) -> None:

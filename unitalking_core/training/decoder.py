@@ -51,8 +51,9 @@ def polish_video_decoder(
 
 
 def grown(codec: NanoVideoCodec, config: VideoConfig, past_blocks: int) -> tuple[NanoVideoCodec, VideoConfig]:
-    """The codec with so many blocks between its frames; those that it lacks do nothing yet."""
-    config = dataclasses.replace(config, options={**config.options, "past_blocks": past_blocks})
+    """The codec with at least so many blocks between its frames; those that it lacks do nothing yet."""
+    blocks = max(past_blocks, len(codec.past))
+    config = dataclasses.replace(config, options={**config.options, "past_blocks": blocks})
     larger = NanoVideoCodec(config)
     larger.load_state_dict(larger.state_dict() | codec.state_dict())
     return larger, config

@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_train(commands)
     _add_evaluate(commands)
     _add_assemble(commands)
+    _add_merge(commands)
     _add_info(commands)
     _add_convert_audio_codec(commands)
     _add_convert_gguf(commands)
@@ -215,6 +216,25 @@ def _assemble(options: argparse.Namespace) -> None:
         f"{options.out}: {made.config.name}, {options.out.stat().st_size / 1e9:.2f} GB in {time.perf_counter() - started:.1f} s"
         + ("" if peak is None else f", peak memory {peak / 1e9:.2f} GB")
     )
+
+
+def _add_merge(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("merge", help="two checkpoints of one model -> their average, such as before and after fine-tuning")
+    parser.add_argument("first", type=Path, help="a checkpoint; codecs and settings of sampling are this one's")
+    parser.add_argument("second", type=Path, help="another one of the same model")
+    parser.add_argument("--share", type=float, default=0.5, help="of the second, 0 to 1 (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.set_defaults(run=_merge)
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from .checkpoint import load
+    from .checkpoint.merge import merge
+
+    if not 0 <= options.share <= 1:
+        raise ValueError(f"--share is between 0 and 1, got {options.share}")
+    merge(options.out, load(options.first), load(options.second), options.share)
+    print(f"{options.out}: {1 - options.share:.2f} of {options.first.name}, {options.share:.2f} of {options.second.name}")
 
 
 def _add_info(commands: argparse._SubParsersAction) -> None:

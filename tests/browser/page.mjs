@@ -7,9 +7,12 @@ import { basename, extname } from 'node:path'
 export const SECONDS = 1000 * Number(process.env.PATIENCE ?? 1)
 const KINDS = { '.mp4': 'video/mp4', '.webm': 'video/webm', '.png': 'image/png', '.json': 'application/json', '.wav': 'audio/wav' }
 
-/** Settings that keep first-run dialogs away. They are the server's, so they hold before the page opens. */
+// No first-run dialogs, and no minimap: it lies over the lower right corner, so over any node that happens to stand there.
+const QUIET = { 'Comfy.TutorialCompleted': true, 'Comfy.Minimap.Visible': false }
+
+/** Settings are the server's, so they hold before the page opens. */
 export async function settle(url, settings = {}) {
-  for (const [id, value] of Object.entries({ 'Comfy.TutorialCompleted': true, ...settings })) {
+  for (const [id, value] of Object.entries({ ...QUIET, ...settings })) {
     await fetch(`${url}/api/settings/${id}`, { method: 'POST', body: JSON.stringify(value) })
   }
 }

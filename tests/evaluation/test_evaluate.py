@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from tests.evaluation.fakes import KnownReadings
 from tests.server.graphs import write_random_checkpoint
 from unitalking_core.cli import main
-from unitalking_core.evaluation.clips import Maker, Settings, Trial, held_out
+from unitalking_core.evaluation.clips import Maker, Settings, held_out
 from unitalking_core.evaluation.evaluate import evaluate
 from unitalking_core.evaluation.metrics.quality import Opinion
 from unitalking_core.evaluation.metrics.words import WordErrors
 from unitalking_core.evaluation.readings import Readings
 from unitalking_core.evaluation.recordings import Recording
+from unitalking_core.evaluation.trials import Trial
 from unitalking_core.flow import Guidance
 from unitalking_core.generate import Pipeline
 from unitalking_core.sampling import sample
 from unitalking_core.tasks import TASKS
-from unitalking_core.training.corpus import CorpusError, read_manifest
+from unitalking_core.training.corpus import CorpusError, Item, read_manifest
 
 CLIPS, FRAMES = 3, 13
 SAMPLES = round(FRAMES * 16000 / 24)
@@ -171,8 +173,36 @@ def test_the_command_without_tools_says_what_is_missing(checkpoint: Path, corpus
 
 
 @pytest.mark.parametrize(
+    ("name", "reads_text", "hears"), [("A2V", True, True), ("A2V-untold", False, True), ("A2V-untold-apart", False, False)]
+)
+def test_what_a_picture_made_for_a_given_sound_goes_by(
+    pipeline: Pipeline, corpus: Path, tmp_path: Path, name: str, reads_text: bool, hears: bool
+) -> None:
+    """Two held-out clips of one length; seed, portrait and all else stay."""
+    item, other = held_out(read_manifest(corpus), None)[:2]
+
+    def picture(case: str, said: Item) -> np.ndarray:
+        made = maker(pipeline, corpus, tmp_path / case)
+        made.claim()
+        made.ceiling([said])
+        return made.trial(Trial.of(name), [said])[0].frames()
+
+    usual = picture("usual", item)
+    assert (picture("text", replace(item, text="<S>not a word of it<E> a woman")) != usual).any() == reads_text
+    sound = {**load_file(corpus / item.file), "waveform": load_file(corpus / other.file)["waveform"]}
+    save_file(sound, corpus / "other_sound.safetensors")
+    assert (picture("sound", replace(item, file="other_sound.safetensors")) != usual).any() == hears
+
+
+def test_trials_say_what_they_are() -> None:
+    assert Trial.of("A2V").about() == "given text, portrait, sound; made picture"
+    assert Trial.of("A2V-untold-apart").about() == "given portrait, sound; made picture; picture and sound do not see each other"
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--tasks", "TIR2AV-untold"], "nothing but the text to tell what is said"),
         (["--tasks", "TIR2AV,XYZ"], "unknown task 'XYZ'"),
         (["--tasks", "T2A-apart"], "unknown task 'T2A-apart'"),
         (["--clips", "50"], "3 held-out clips, 50 are needed"),

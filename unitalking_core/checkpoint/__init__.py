@@ -3,7 +3,7 @@
 From the ground up: `container` (the safetensors format), `source` (one file or shards), `quantization` (8 bits with a scale), `layouts`
 (the names in published files), `detection` (what a file is), `geometry` (a configuration told by shapes), `nava` (NAVA's public files),
 `unitalking` (our own files), `fit` (weights into a module), `accounting` (where every weight of a warm start comes from), `assemble`
-(writing it), `report` (`info`). Beside them: `gguf` (GGUF files), `ggml` (their blocks).
+(writing it), `merge` (two averaged), `report` (`info`). Beside them: `gguf` (GGUF files), `ggml` (their blocks).
 """
 
 from .container import CheckpointError, write_atomically

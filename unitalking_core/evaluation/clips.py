@@ -28,33 +28,15 @@ from ..generate import Pipeline
 from ..latents import from_model_space, to_model_space
 from ..media import write_clip
 from ..sampling import sample
-from ..tasks import APART, TASKS, Given, Task, Visibility
+from ..tasks import Given
 from ..training.corpus import CorpusError, Item, read_clip_frames, read_clip_sound, read_voice
 from .manifest import HELD_OUT
 from .recordings import SAMPLE_RATE, Recording, spoken_words, write_recording
+from .trials import Trial
 
 LOG = logging.getLogger(__name__)
 
-APART_SUFFIX = "-apart"
 CEILING = "ceiling"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A row of the table of tasks, or one with its streams kept apart ("TIR2AV-apart")."""
-
-    name: str
-    task: Task
-    visibility: Visibility
-
-    @classmethod
-    def of(cls, name: str) -> Trial:
-        """Raises ValueError for a name that is no task, or a task whose clips cannot be held against a true one."""
-        task = TASKS.get(name.removesuffix(APART_SUFFIX))
-        if task is None or task.video is Given.PREFIX or (name.endswith(APART_SUFFIX) and task.video is Given.ABSENT):
-            known = [task.name for task in TASKS.values() if task.video is not Given.PREFIX]
-            raise ValueError(f"unknown task '{name}'; there are {', '.join(known)}, and those with a picture followed by {APART_SUFFIX}")
-        return cls(name, task, APART if name.endswith(APART_SUFFIX) else task.visibility)
 
 
 @dataclass(frozen=True)
@@ -107,7 +89,7 @@ class Maker:
             made_video, made_audio = sample(
                 self.pipeline,
                 trial.task,
-                [item.text for item in batch],
+                [item.text if trial.told else "" for item in batch],
                 video,
                 audio,
                 torch.cat([fit_voice_tokens(voice, longest) for voice in voices]),

@@ -24,7 +24,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, help="a test manifest: the corpus must have exactly these held-out clips")
     parser.add_argument("--write-manifest", type=Path, metavar="OUT", help="also write the corpus's held-out clips as a test manifest")
     parser.add_argument("--clips", type=int, help="measure the first so many (default: all held-out ones)")
-    parser.add_argument("--tasks", default=TASKS, help="rows of the table of tasks, with -apart for streams apart (default: %(default)s)")
+    parser.add_argument(
+        "--tasks",
+        default=TASKS,
+        help="rows of the table of tasks; -apart keeps the streams apart, -untold withholds the text (default: %(default)s)",
+    )
     parser.add_argument("--work", type=Path, help="keeps clips and readings, to look at and to go on from (default: nothing is kept)")
     parser.add_argument("--report", type=Path, metavar="DIR", help="also write a report page there")
     parser.add_argument("--workers", type=int, default=1, help="processes that read clips (default: %(default)s)")
@@ -55,12 +59,13 @@ def _evaluate(options: argparse.Namespace, work: Path) -> None:
     from ..flow import Guidance
     from ..generate import Pipeline
     from ..training.corpus import read_manifest
-    from .clips import Maker, Settings, Trial, held_out
+    from .clips import Maker, Settings, held_out
     from .evaluate import all_metrics, evaluate
     from .manifest import check_same, digest, write_test_manifest
     from .readings import Readings
     from .recordings import sha256_of
     from .tools import Place
+    from .trials import Trial
 
     trials = [Trial.of(name.strip()) for name in options.tasks.split(",")]
     if options.manifest is not None:

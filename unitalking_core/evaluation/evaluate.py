@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..training.corpus import Item, in_training, read_manifest
-from .clips import Maker, Trial
+from .clips import Maker
 from .curves import envelope
 from .metrics import Case, Column, Columns, Figure, Metric, Test, has_both
 from .metrics.closure import LipClosure

@@ -13,19 +13,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..tasks import TASKS, Condition, Given
 from .figures import COLUMNS, MINUS, NOTHING, decimals, interval, number, shown, words
 from .gallery import FOLDER, Choice, card, choose, clip_files
 from .markup import Markup, definitions, join, tag
 from .plots import comparison, curves, lag_histogram, lag_scale, swatch
 from .published import CAVEAT, SOURCE, TABLES
 from .style import STYLE
+from .trials import Trial
 
 FORMAT = "unitalking-metrics/1"
 _PAGE, _NUMBERS = "index.html", "metrics.json"
 _CURVES = 6
-APART = "-apart"
-"""Ends the name of a task whose streams were kept from seeing each other."""
 _ARROWS = {"higher": "↑ higher is better", "lower": "↓ lower is better", "zero": "→ 0 is best", "one": "→ 1 is best"}
 _MEANING = {
     "ceiling": "The true clip, put through the model's own codecs and measured the same way: about the best that a model with these codecs "
@@ -150,18 +148,11 @@ def _results(task: str, table: Mapping[str, Mapping[str, Any]]) -> Markup:
 
 
 def _about(task: str) -> str:
-    """A row of the table of tasks in words; nothing for a name it does not have."""
-    row = TASKS.get(task.removesuffix(APART))
-    if row is None:
+    """A trial in words; nothing for a name that is none."""
+    try:
+        return Trial.of(task).about()
+    except ValueError:
         return ""
-    streams = (("picture", row.video), ("sound", row.audio))
-    given = [condition.value for condition in Condition if condition in row.conditions]
-    given += [f"{condition.value} where there is one" for condition in Condition if condition in row.optional]
-    given += [stream for stream, part in streams if part is Given.ALL]
-    made = [stream for stream, part in streams if part not in (Given.ALL, Given.ABSENT)]
-    return f"given {', '.join(given)}; made {' and '.join(made)}" + (
-        "; picture and sound do not see each other" if task.endswith(APART) else ""
-    )
 
 
 def _measure(key: str, metric: Mapping[str, Any]) -> Markup:

@@ -38,6 +38,7 @@ from .tools.landmarks import Landmarks
 from .tools.quality import SpeechQuality
 from .tools.recogniser import Recogniser
 from .tools.speaker import SpeakerEncoder
+from .trials import Trial
 
 LOG = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ class Trial:
 
     @classmethod
     def of(cls, name: str) -> Trial:
-        """Raises ValueError for a name that is no task, a task whose clips cannot be held against a true one, and a variant without sense."""
+        """Raises ValueError for a name that is no task, a task whose clips have no true one beside them, and a variant without sense."""
         told, apart = name.removesuffix(_APART), name.endswith(_APART)
         base = told.removesuffix(_UNTOLD)
         task = TASKS.get(base)

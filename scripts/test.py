@@ -13,7 +13,21 @@ import sys
 from . import console, host, test_tools
 from .console import Problem, say
 
-TOOLS = ("pytest", "ruff", "mypy", "pocketsphinx", "praat-parselmouth", "tensorboard", "tqdm", "peft", "webdataset", "diffusers", "ftfy")
+TOOLS = (
+    "pytest",
+    "pytest-xdist",
+    "ruff",
+    "mypy",
+    "pocketsphinx",
+    "praat-parselmouth",
+    "tensorboard",
+    "tqdm",
+    "peft",
+    "webdataset",
+    "diffusers",
+    "ftfy",
+)
+QUICK = "not server and not browser"
 LINT = ("ruff check .", "ruff format --check .", "mypy")
 
 
@@ -25,9 +39,17 @@ def test() -> int:
         raise Problem(f"missing for the browser tests: {', '.join(absent)}.")
     if absent:
         say(f"Browser tests are skipped, missing: {', '.join(absent)}.")
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))}
-    command = [str(place.python), "-m", "pytest", *shlex.split(os.environ.get("ARGS", ""))]
-    return subprocess.run(command, cwd=host.ROOT, env=environment).returncode
+    cores = min(4, os.cpu_count() or 1)
+    if asked := shlex.split(os.environ.get("ARGS", "")):
+        return _pytest(place, cores, asked)
+    # Without servers first, a process a core; then the rest one by one: pages and servers are slow where they have to share.
+    quick = _pytest(place, 1, ["-m", QUICK, "-n", str(cores)])
+    return _pytest(place, cores, ["-m", f"not ({QUICK})"]) or quick
+
+
+def _pytest(place: host.Host, threads: int, arguments: list[str]) -> int:
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+    return subprocess.run([str(place.python), "-m", "pytest", *arguments], cwd=host.ROOT, env=environment).returncode
 
 
 def lint() -> int:

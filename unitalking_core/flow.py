@@ -133,7 +133,14 @@ class Guidance:
 
     @classmethod
     def of(cls, own: SamplingConfig, text: float | None = None, voice: float | None = None, sync: float | None = None) -> Guidance:
-        """A model's own guidance, with the scales that are told in place of its own; text and sync are then those of both streams."""
+        """A model's own guidance, with the scales that are told in place of its own; text and sync are then those of both streams.
+
+        Raises ValueError for a negative scale, which would lead away from what was asked for.
+        """
+        told = {"text": text, "voice": voice, "sync": sync}
+        negative = [f"{name} {scale:g}" for name, scale in told.items() if scale is not None and scale < 0]
+        if negative:
+            raise ValueError(f"guidance scales are not negative, got {', '.join(negative)}")
         audio_text = own.text_scale if own.audio_text_scale is None else own.audio_text_scale
         return cls(
             own.text_scale if text is None else text,

@@ -92,12 +92,13 @@ def test_the_command_line_writes_a_clip_and_explains_errors(checkpoint: Path, tm
     assert main(["generate", "", "--checkpoint", str(checkpoint), "--out", str(tmp_path / "no.mp4")]) == 1
     assert main(["generate", TEXT, "--checkpoint", str(tmp_path / "none.safetensors")]) == 1
     assert main(["generate", TEXT, "--checkpoint", str(checkpoint), "--voice", str(checkpoint), "--out", str(tmp_path / "no.mp4")]) == 1
-    for wrong in (["--steps", "0"], ["--device", "nowhere"], ["--out", str(tmp_path / "no.avi")]):
+    for wrong in (["--steps", "0"], ["--sync-scale", "-3"], ["--device", "nowhere"], ["--out", str(tmp_path / "no.avi")]):
         assert main(["generate", TEXT, "--checkpoint", str(checkpoint), "--out", str(tmp_path / "no.mp4"), *wrong]) == 1
     errors = capsys.readouterr().err
     assert "at least one step" in errors
     assert "cannot use the device 'nowhere'" in errors
     assert "choose one of mp4, webm" in errors
+    assert "guidance scales are not negative, got sync -3" in errors
     assert "the text is empty" in errors
     assert "no such file" in errors
     assert "holds no sound that can be read" in errors

@@ -120,6 +120,7 @@ class Batches:
             )
         train = [e for e in used if in_training(e.split) for _ in range(stage.repeats.get(e.split, 1))]
         self.clips, self.store, self.stage = len(used), store, stage
+        self.in_training = sum(in_training(e.split) for e in used)
         self.key = f"{seed}/{stage.name}"
         self.timeline, self.voice_tokens, self.texts = timeline, voice_tokens, open_texts(encoder, store, train)
         self.speech = form_buckets(train, video=False, batch=stage.batch, key=self.key)

@@ -109,7 +109,7 @@ class Trainer:
             model = self.accelerator.prepare(self.learner)
             optimizers = [self.accelerator.prepare(optimizer) for optimizer in optimizers]
         logger.info(
-            "stage %s: %d clips, %.2fM parameters trained, from step %d of %d", stage.name, batches.clips,
+            "stage %s: %d training clips, %.2fM parameters trained, from step %d of %d", stage.name, batches.in_training,
             sum(p.numel() for p in self.learner.parameters() if p.requires_grad) / 1e6, position["step"], stage.steps,
         )  # fmt: skip
         ahead = (position["step"] * stage.accumulate, stage.steps * stage.accumulate)

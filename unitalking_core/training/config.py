@@ -95,6 +95,9 @@ class Stage:
     """Extra weight of the mouth, where the corpus says where it is."""
     look: float = 0.0
     """Weight of a loss that draws the sound's attention to the mouth (`looking`)."""
+    keep: float = 0.0
+    """How much of what is aimed at, 0 to 1, is what the run's 'start' made of the same batch in place of the data: little is forgotten, and
+    little is learned but what another loss asks for."""
     repeats: Mapping[str, int] = field(default_factory=dict)
     """How often a clip of a split is met while one of another split is met once; 0 leaves the split out."""
 
@@ -112,6 +115,8 @@ class Stage:
             raise ConfigError(f"stage {self.name}: batch and accumulate must be at least 1, got {self.batch} and {self.accumulate}")
         if set(self.loss_weights) - {"video", "audio"} or min(self.loss_weights.values(), default=0) < 0:
             raise ConfigError(f"stage {self.name}: loss_weights are for video and audio and not negative, got {dict(self.loss_weights)}")
+        if not 0 <= self.keep <= 1:
+            raise ConfigError(f"stage {self.name}: keep must be between 0 and 1, got {self.keep}")
         if any(not isinstance(count, int) or count < 0 for count in self.repeats.values()):
             raise ConfigError(f"stage {self.name}: repeats must be whole numbers and not negative, got {dict(self.repeats)}")
         if self.optimizer not in ("muon", "adamw"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,7 @@ class Learner(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.run_block: RunBlock | None = None
+        self.start: dict[str, Tensor] = {}
         self.transformer = UniTalkingTransformer(config)
         learned = config.text.encoder in LEARNED
         self.text_encoder: NanoTextEncoder | None = build_text_encoder(config.text, config.transformer.text_dim) if learned else None
@@ -61,13 +63,47 @@ class Learner(nn.Module):
         weights: Mapping[str, float] | None = None,
         counts: Mapping[str, float] | None = None,
         look: float = 0.0,
+        keep: float = 0.0,
     ) -> Losses:
-        """`motion` and `mouth` as in `place_weights`; `weights` of the streams' means, 1 where they are not told; `look` of `Looking`.
+        """`motion` and `mouth` as in `place_weights`; `weights` of the streams' means, 1 where they are not told; `look` of `Looking`;
+        `keep`: how much of what is aimed at is what the weights of `remember_start` made of the same batch.
 
         `counts`: what the streams' sums are divided by, where this batch is a part of a step (`generated` of all its batches).
         """
-        text = self.encode_text(batch)
-        conditions = conditions_for_training(self.transformer, text, batch.voice, batch.gate, video=batch.video is not None)
+        assert batch.audio_noise is not None
+        wanted = {"audio": target(batch.audio, batch.audio_noise)}
+        masks = {"audio": batch.audio_mask}
+        if batch.video is not None:
+            assert batch.video_noise is not None and batch.video_mask is not None
+            wanted["video"], masks["video"] = target(batch.video, batch.video_noise), batch.video_mask
+        if keep:
+            with torch.no_grad(), self._as_at_start():
+                earlier = self._velocities(batch, self._attend(batch))
+            wanted = {name: data.lerp(earlier[name], keep) for name, data in wanted.items()}
+        attend, looking = self._attend(batch), None
+        if look and batch.video is not None:
+            looking = Looking(batch, self.transformer.grid(batch.video.shape), self.config.timeline)
+            attend = looking.watching(attend)
+        made = self._velocities(batch, attend)
+        errors = {"audio": _error(made["audio"], wanted["audio"], batch.audio_mask)}
+        if batch.video is not None:
+            level, places = self._levels(batch.s, masks["video"][:, 0] == 0), place_weights(batch, motion, mouth)
+            errors["video"] = _error(made["video"], wanted["video"], masks["video"], places) * level
+        counts, weights = counts or generated([batch]), weights or {}
+        means = [weights.get(name, 1.0) * error.sum() / max(1.0, counts[name]) for name, error in errors.items()]
+        rows = {name: error.detach().sum(1) / masks[name].sum(1).clamp(min=1) for name, error in errors.items()}
+        if looking is not None:
+            means.append(look * looking.loss() * batch.audio_mask.sum() / max(1.0, counts["audio"]))
+        return Losses(torch.stack(means).sum(), rows.get("video"), rows["audio"])
+
+    def _attend(self, batch: Batch) -> Attend:
+        return attend_by_products if batch.audio.device.type == "cpu" else plain_attend
+
+    def _velocities(self, batch: Batch, attend: Attend) -> dict[str, Tensor]:
+        """What the model makes of a noised batch, in float32."""
+        conditions = conditions_for_training(
+            self.transformer, self.encode_text(batch), batch.voice, batch.gate, video=batch.video is not None
+        )
         s = batch.s
         assert batch.audio_noise is not None
         audio = _mixed(batch.audio, batch.audio_noise, s, batch.audio_mask)
@@ -78,25 +114,24 @@ class Learner(nn.Module):
         if batch.video is not None:
             assert batch.video_noise is not None and batch.video_mask is not None
             video, t_video = _mixed(batch.video, batch.video_noise, s, batch.video_mask), 1000 * s[:, None] * batch.video_mask
-        attend: Attend = attend_by_products if audio.device.type == "cpu" else plain_attend
-        looking = None
-        if look and batch.video is not None:
-            looking = Looking(batch, self.transformer.grid(batch.video.shape), self.config.timeline)
-            attend = looking.watching(attend)
-        v_video, v_audio = self.transformer(
-            video, audio, t_video, t_audio, conditions, batch.visibility, attend=attend, run_block=self.run_block
-        )
-        parts = {"audio": (_error(v_audio, batch.audio, batch.audio_noise, batch.audio_mask), batch.audio_mask)}
-        if batch.video is not None:
-            assert batch.video_noise is not None and batch.video_mask is not None
-            level, places = self._levels(s, batch.video_mask[:, 0] == 0), place_weights(batch, motion, mouth)
-            parts["video"] = (_error(v_video, batch.video, batch.video_noise, batch.video_mask, places) * level, batch.video_mask)
-        counts, weights = counts or generated([batch]), weights or {}
-        means = [weights.get(name, 1.0) * error.sum() / max(1.0, counts[name]) for name, (error, _) in parts.items()]
-        rows = {name: error.detach().sum(1) / mask.sum(1).clamp(min=1) for name, (error, mask) in parts.items()}
-        if looking is not None:
-            means.append(look * looking.loss() * batch.audio_mask.sum() / max(1.0, counts["audio"]))
-        return Losses(torch.stack(means).sum(), rows.get("video"), rows["audio"])
+        made = self.transformer(video, audio, t_video, t_audio, conditions, batch.visibility, attend=attend, run_block=self.run_block)
+        return {name: v.float() for name, v in zip(("video", "audio"), made, strict=True) if v is not None}
+
+    def remember_start(self, trained: Callable[[str], bool]) -> None:
+        """Keep the parameters that will be trained as they are now, for `keep`."""
+        self.start = {name: p.detach().clone() for name, p in self.named_parameters() if trained(name)}
+
+    @contextmanager
+    def _as_at_start(self) -> Iterator[None]:
+        own = dict(self.named_parameters())
+        now = {name: own[name].data for name in self.start}
+        for name, tensor in self.start.items():
+            own[name].data = tensor
+        try:
+            yield
+        finally:
+            for name, tensor in now.items():
+                own[name].data = tensor
 
     def parts(self) -> dict[str, nn.Module]:
         """What is trained, by the parts of a checkpoint."""
@@ -157,9 +192,9 @@ def place_weights(batch: Batch, motion: float, mouth: float) -> Tensor:
     return (weight / weight.mean((1, 2), keepdim=True))[:, None, None]
 
 
-def _error(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor, places: Tensor | None = None) -> Tensor:
+def _error(velocity: Tensor, wanted: Tensor, mask: Tensor, places: Tensor | None = None) -> Tensor:
     """Squared errors per latent or token, 0 where given (B, L); `places` weighs those of a picture (B, 1, 1, h, w)."""
-    error = (velocity.float() - target(data, noise)).square()
+    error = (velocity - wanted).square()
     if places is not None:
         error = error * places
     return error.transpose(1, 2).flatten(2).mean(2) * mask

@@ -69,6 +69,10 @@ class Trainer:
             distributed.shard(self.learner, self.accelerator.device, resolve(config.precision, self.accelerator.device))
         else:
             self.learner.to(self.accelerator.device)
+        if any(stage.keep for stage in config.stages):
+            if self.sharded or not config.start:
+                raise ConfigError("a stage with 'keep' needs a 'start' to keep to, and weights that are not sharded")
+            self.learner.remember_start(lambda name: any(stage.trains(name) for stage in config.stages))
         self.average = {name: p.detach().clone() for name, p in self.learner.named_parameters()}
         self.stopping = False
 
@@ -144,7 +148,7 @@ class Trainer:
         for part in parts:
             mine = distributed.share(part).to(self.accelerator.device)
             with self.accelerator.autocast():
-                found = model(mine, stage.motion, stage.mouth, stage.loss_weights, counts, stage.look)
+                found = model(mine, stage.motion, stage.mouth, stage.loss_weights, counts, stage.look, stage.keep)
             # `fully_shard` takes the mean over the processes, where the sum is meant.
             self.accelerator.backward(self.ranks * found.total if self.sharded else found.total)
             losses.append(distributed.joined(found, part))

@@ -1,0 +1,57 @@
+"""Training towards what the start made: exact at the start, nothing learned from the data, nothing forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from training.toy import TALK, toy_batches, toy_config, toy_learner
+
+from unitalking_core.config import ConfigError
+from unitalking_core.training.objective import Learner
+from unitalking_core.training.trainer import Trainer
+
+
+def moved(learner: Learner, by: float) -> None:
+    """Another model than the one that `learner` remembers as its start."""
+    with torch.no_grad():
+        for parameter in learner.parameters():
+            parameter += by * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3))
+
+
+def test_at_the_start_there_is_nothing_to_learn(tmp_path: Path) -> None:
+    learner, batch = toy_learner(), toy_batches(tmp_path, TALK).draw(0).to("cpu")
+    moved(learner, 0.02)  # fresh heads make nothing
+    learner.remember_start(lambda name: True)
+    found = learner(batch, keep=1.0)
+    assert found.total.item() == 0
+    found.total.backward()
+    assert all(p.grad is None or not p.grad.any() for p in learner.parameters())
+    assert learner(batch).total.item() > 0.1
+
+
+def test_it_aims_between_the_data_and_the_start(tmp_path: Path) -> None:
+    learner, batch = toy_learner(), toy_batches(tmp_path, TALK).draw(0).to("cpu")
+    moved(learner, 0.02)
+    learner.remember_start(lambda name: True)
+    kept = {name: p.detach().clone() for name, p in learner.named_parameters()}
+    moved(learner, 0.01)
+    plain, half, whole = (learner(batch, keep=share).total.item() for share in (0.0, 0.5, 1.0))
+    assert 0 < whole < plain
+    # |v - (d + e) / 2|^2 = (|v - d|^2 + |v - e|^2) / 2 - |d - e|^2 / 4, and d - e is what the start got wrong.
+    now = {name: p.detach().clone() for name, p in learner.named_parameters()}
+    learner.load_state_dict(kept)
+    wrong = learner(batch).total.item()
+    assert half == pytest.approx((plain + whole) / 2 - wrong / 4, rel=1e-4)
+    learner.load_state_dict(now)
+    assert learner(batch).total.item() == pytest.approx(plain)  # the weights are back in their place after each pass
+
+
+def test_it_needs_a_start(tmp_path: Path) -> None:
+    config = toy_config(tmp_path, dataclasses.replace(TALK, keep=1.0))
+    with pytest.raises(ConfigError, match="needs a 'start'"):
+        Trainer(config, toy_learner().config, lambda stage: None, lambda average, steps: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ConfigError, match="keep must be between 0 and 1"):
+        dataclasses.replace(TALK, keep=1.5)

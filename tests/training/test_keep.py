@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.toy import TALK, toy_batches, toy_config, toy_learner
+from training.toy import MODEL, TALK, toy_batches, toy_config, toy_learner, write_store
 
 from unitalking_core.config import ConfigError
 from unitalking_core.training.objective import Learner
+from unitalking_core.training.run import ship
 from unitalking_core.training.trainer import Trainer
 
 
@@ -47,6 +48,29 @@ def test_it_aims_between_the_data_and_the_start(tmp_path: Path) -> None:
     assert half == pytest.approx((plain + whole) / 2 - wrong / 4, rel=1e-4)
     learner.load_state_dict(now)
     assert learner(batch).total.item() == pytest.approx(plain)  # the weights are back in their place after each pass
+
+
+def test_a_run_keeps_to_its_start_and_resumes(tmp_path: Path) -> None:
+    start, stage = tmp_path / "start.safetensors", dataclasses.replace(TALK, steps=4, keep=1.0, trainable=("audio\\.",), optimizer="adamw")
+    learner = toy_learner(seed=4)
+    moved(learner, 0.02)
+    ship(str(start), MODEL, dict(learner.named_parameters()), {})
+
+    def trainer(folder: Path) -> Trainer:
+        folder.mkdir(exist_ok=True)
+        config = toy_config(folder, stage, start=str(start), device="cpu")
+        return Trainer(config, MODEL, lambda _: write_store(folder / "latents"), lambda average, steps: None)
+
+    whole = trainer(tmp_path / "whole")
+    assert whole.run()
+    kept = whole.learner.start
+    assert kept
+    assert all(name.removeprefix("transformer.").startswith("audio.") for name in kept)
+    assert not trainer(tmp_path / "cut").run(until=2)
+    resumed = trainer(tmp_path / "cut")
+    assert resumed.run()
+    for name, value in whole.learner.state_dict().items():
+        assert torch.equal(value, resumed.learner.state_dict()[name]), name
 
 
 def test_it_needs_a_start(tmp_path: Path) -> None:

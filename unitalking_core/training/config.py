@@ -123,6 +123,8 @@ class Stage:
             raise ConfigError(f"stage {self.name}: unknown optimizer '{self.optimizer}'; there are muon, adamw")
 
     def trains(self, parameter: str) -> bool:
+        """By its name in a checkpoint or in `Learner`."""
+        parameter = parameter.removeprefix("module.").removeprefix("transformer.")
         if self.lora is not None:
             return ".lora_" in parameter
         return any(re.match(pattern, parameter) for pattern in self.trainable)

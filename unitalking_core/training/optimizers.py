@@ -21,7 +21,6 @@ def build_optimizers(model: nn.Module, stage: Stage) -> list[torch.optim.Optimiz
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        name = name.removeprefix("module.").removeprefix("transformer.")
         parameter.requires_grad_(stage.trains(name))
         if parameter.requires_grad:
             (matrices if stage.optimizer == "muon" and takes_muon(name, parameter) else rest).append(parameter)

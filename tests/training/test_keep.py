@@ -50,6 +50,19 @@ def test_it_aims_between_the_data_and_the_start(tmp_path: Path) -> None:
     assert learner(batch).total.item() == pytest.approx(plain)  # the weights are back in their place after each pass
 
 
+def test_half_precision_takes_each_its_own_weights(tmp_path: Path) -> None:
+    """Autocast keeps what it has converted: the start's weights must not stay in their place."""
+    learner, batch = toy_learner(), toy_batches(tmp_path, TALK).draw(0).to("cpu")
+    moved(learner, 0.02)
+    learner.remember_start(lambda name: True)
+    moved(learner, 0.05)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = learner(batch, keep=1.0)
+    found.total.backward()
+    assert found.total.item() == pytest.approx(learner(batch, keep=1.0).total.item(), rel=0.1)
+    assert all(block.self_attn.q.weight.grad is not None for block in learner.transformer.blocks)
+
+
 def test_a_run_keeps_to_its_start_and_resumes(tmp_path: Path) -> None:
     start, stage = tmp_path / "start.safetensors", dataclasses.replace(TALK, steps=4, keep=1.0, trainable=("audio\\.",), optimizer="adamw")
     learner = toy_learner(seed=4)

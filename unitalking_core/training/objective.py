@@ -132,6 +132,7 @@ class Learner(nn.Module):
         finally:
             for name, tensor in now.items():
                 own[name].data = tensor
+            torch.clear_autocast_cache()  # it holds the start's weights in half precision, and without gradients
 
     def parts(self) -> dict[str, nn.Module]:
         """What is trained, by the parts of a checkpoint."""

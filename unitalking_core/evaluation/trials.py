@@ -32,7 +32,9 @@ class Trial:
         task = TASKS.get(base)
         if task is None or task.video is Given.PREFIX:
             known = [task.name for task in TASKS.values() if task.video is not Given.PREFIX]
-            raise ValueError(f"unknown task '{name}'; there are {', '.join(known)}, those with a picture also followed by {_APART}")
+            raise ValueError(
+                f"unknown task '{name}'; there are {', '.join(known)}, A2V and TV2A also followed by {_UNTOLD}, those with a picture by {_APART}"
+            )
         if apart and task.video is Given.ABSENT:
             raise ValueError(f"unknown task '{name}': {base} has no picture that the sound could be kept apart from")
         if base != told and Given.ALL not in (task.video, task.audio):

@@ -33,7 +33,8 @@ class Trial:
         if task is None or task.video is Given.PREFIX:
             known = [task.name for task in TASKS.values() if task.video is not Given.PREFIX]
             raise ValueError(
-                f"unknown task '{name}'; there are {', '.join(known)}, A2V and TV2A also followed by {_UNTOLD}, those with a picture by {_APART}"
+                f"unknown task '{name}'; there are {', '.join(known)}; "
+                f"A2V and TV2A also followed by {_UNTOLD}, all with a picture by {_APART}"
             )
         if apart and task.video is Given.ABSENT:
             raise ValueError(f"unknown task '{name}': {base} has no picture that the sound could be kept apart from")

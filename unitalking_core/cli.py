@@ -36,11 +36,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = parser.parse_known_args(arguments)
     if rest and "forward" not in options:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    # Asked to end, a command cleans up after itself as it does when interrupted: no unfinished file stays.
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        return _carry_out(options, rest)
+    except KeyboardInterrupt:
+        print(f"unitalking {options.command}: stopped", file=sys.stderr)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _carry_out(options: argparse.Namespace, rest: list[str]) -> int:
     from .data.waveforms import SpeechError
     from .media import ClipError
 
-    # Asked to end, a command cleans up after itself as it does when interrupted: no unfinished file stays.
-    before = signal.signal(signal.SIGTERM, _end)
     try:
         if "forward" in options:  # a room with a command line of its own
             options.forward(rest)
@@ -49,11 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ClipError, SpeechError) as error:
         print(f"unitalking {options.command}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"unitalking {options.command}: stopped", file=sys.stderr)
-        return 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
     return 0
 
 

@@ -49,7 +49,7 @@ def sampling_inputs() -> list[io.Input]:
         ),
         _scale(
             "video_text_scale",
-            "How strongly the picture follows the text; 1 is off. With both text scales at 1 a step is twice as fast.",
+            "How strongly the picture follows the text; 1 is off. With both text scales at 1 a step runs one pass less.",
         ),
         _scale("audio_text_scale", "How strongly the sound follows the text: clearer words; 1 is off."),
         _scale("voice_scale", "How strongly the sound follows the reference voice; 1 is off and runs no extra pass."),

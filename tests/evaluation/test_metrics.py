@@ -174,7 +174,7 @@ def test_the_portrait_is_picked_by_the_face() -> None:
 
 
 def test_fidelity_of_a_known_error() -> None:
-    pytest.importorskip("skimage", reason="scikit-image is not installed: pip install unitalking[evaluate]")
+    pytest.importorskip("skimage", reason="scikit-image is not installed: pip install -e '.[evaluate]'")
     truth = np.full((2, 64, 64, 3), 100, np.uint8)
     made = truth.copy()
     made[:, 40:60, 20:44] = 110

@@ -48,7 +48,7 @@ class UMT5TextEncoder(nn.Module):
             import sentencepiece
             from transformers import UMT5Config, UMT5EncoderModel
         except ImportError as error:
-            raise ConfigError(f"the text encoder 'umt5-xxl' needs {error.name}: pip install 'unitalking[full]'") from error
+            raise ConfigError(f"the text encoder 'umt5-xxl' needs {error.name}: pip install -e '.[full]' in this pack's folder") from error
         sizes: dict[str, Any] = {name: int(options.get(name, size)) for name, size in SIZES.items()}
         if sizes["d_model"] != int(options["text_dim"]):
             raise ConfigError(f"UMT5 makes rows of {sizes['d_model']}, the model reads rows of {options['text_dim']}")

@@ -105,6 +105,6 @@ def _open_tensorboard(folder: Path, total: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise ConfigError(
-            "tensorboard is not installed: `pip install unitalking[train]` brings it, or set 'tensorboard' to false"
+            "tensorboard is not installed: `pip install tensorboard` brings it, or set 'tensorboard' to false"
         ) from error
     return SummaryWriter(str(folder), purge_step=total + 1)

@@ -41,7 +41,7 @@ def add_adapters(learner: Learner, options: LoraOptions) -> list[str]:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise ConfigError("LoRA needs the package peft: pip install 'unitalking[train]', or pip install peft") from error
+        raise ConfigError("LoRA needs the package peft: pip install peft") from error
     names = adapted_layers(learner.transformer, options)
     # One pattern for the whole name: a list would be matched by endings, and every video layer's name ends an audio layer's.
     pattern = "|".join(re.escape(name) for name in names)

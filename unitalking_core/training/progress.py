@@ -23,7 +23,7 @@ def open_progress(name: str, done: int, steps: int, *, shown: bool = True) -> Pr
         try:
             return Bar(name, done, steps)
         except ImportError:
-            logger.info("no progress bar: `pip install unitalking[train]` brings tqdm")
+            logger.info("no progress bar: `pip install tqdm` brings it")
     return Lines(name, done, steps)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import av
@@ -22,6 +23,8 @@ FULL_SIZE = [name for name in NAMES if name.startswith(templates.FULL_SIZE)]
 OTHERS = [name for name in NAMES if name not in (MAIN, *FULL_SIZE)]
 CLIPS = {"unitalking_nano_dub_a_clip": (49, 256), "unitalking_nano_speak_given_audio": (49, 128)}
 """Frames and width where they are given."""
+MOUTH = {"x": 44, "y": 78, "width": 40, "height": 28}
+"""Of the example portrait of a woman, in 128 x 128."""
 
 
 def test_every_template_has_its_twin() -> None:
@@ -59,6 +62,27 @@ def test_a_template_runs_unedited(studio: ComfyServer, name: str) -> None:
     if name == "unitalking_nano_continue_a_clip":
         assert len(frames) > 49 + 24
         assert _difference(frames, ROOT / "models" / "nano" / "examples" / "clip_man.mp4", 40) < 12
+
+
+def test_sound_looks_at_the_mouth_and_the_mouth_listens(studio: ComfyServer) -> None:
+    """At least twice as much as evenly, in the template's own clip, as the node says it of a region."""
+    prompt = prompt_of("unitalking_nano_attention_maps")
+    size = {side: MOUTH[side] for side in ("width", "height")}
+    prompt |= {
+        "20": {"class_type": "SolidMask", "inputs": {"value": 0.0, "width": 128, "height": 128}},
+        "21": {"class_type": "SolidMask", "inputs": {"value": 1.0, **size}},
+        "22": {
+            "class_type": "MaskComposite",
+            "inputs": {"destination": ["20", 0], "source": ["21", 0], "x": MOUTH["x"], "y": MOUTH["y"], "operation": "add"},
+        },
+    }
+    prompt["11"]["inputs"]["region"] = ["22", 0]
+    run = studio.queue(prompt)
+    assert run.ok, run.explain()
+    report = run.outputs["11"]["text"][0]
+    shares = [(float(mass), float(area)) for mass, area in re.findall(r"([\d.]+)% of it to the region that is ([\d.]+)% of", report)]
+    assert len(shares) == 2, report
+    assert all(mass >= 2 * area for mass, area in shares), report
 
 
 @pytest.mark.parametrize("name", FULL_SIZE)

@@ -47,7 +47,9 @@ class Wan22VideoCodec(nn.Module):
         try:
             from diffusers import AutoencoderKLWan
         except ImportError as error:
-            raise ConfigError(f"the video codec '{config.codec}' needs diffusers: pip install -e '.[full]' in this pack's folder") from error
+            raise ConfigError(
+                f"the video codec '{config.codec}' needs diffusers: pip install -e '.[full]' in this pack's folder"
+            ) from error
         self.p, self.q = config.spatial_stride, config.temporal_stride
         self.vae: Any = AutoencoderKLWan(
             base_dim=config.options.get("base_dim", 160),

@@ -104,7 +104,5 @@ def _open_tensorboard(folder: Path, total: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise ConfigError(
-            "tensorboard is not installed: `pip install tensorboard` brings it, or set 'tensorboard' to false"
-        ) from error
+        raise ConfigError("tensorboard is not installed: `pip install tensorboard` brings it, or set 'tensorboard' to false") from error
     return SummaryWriter(str(folder), purge_step=total + 1)

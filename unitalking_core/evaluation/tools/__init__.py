@@ -1,6 +1,6 @@
 """Instruments that nobody here wrote, one a file: a recording in, a reading (plain JSON) out. Nothing here touches the network.
 
-Packages come with `pip install -e ".[evaluate]"` in this repository's folder. Three things cannot live in that environment and stand in a folder of their own,
+Packages come with `pip install -e ".[evaluate]"`. Three things cannot live in that environment and stand in a folder of their own,
 `Place.folder` (made by `python -m scripts.evaluation_environment`, or by hand):
 
     faces/          a virtual environment with mediapipe 0.10.21, which needs numpy < 2

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--tools", type=Path, help="the evaluation's tools, .host/evaluation")
-    parser.add_argument("--out", type=Path, default=Path("long.mp4"))
+    parser.add_argument("--out", type=Path, default=Path("runs/long.mp4"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     pipeline = Pipeline.load(options.checkpoint)
@@ -54,6 +54,7 @@ def main() -> None:
     )
     clip, line = long.clips[0], pipeline.config.timeline
     frames = torch.cat(list(clip.frames()))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     write_clip(options.out, [frames], clip.waveform, fps=line.exact_fps, sample_rate=line.sample_rate)
     print(f"{options.out}: {clip.clip.describe()}, {len(long.lines)} parts")
     pixels, stride = frames.float() / 255, line.temporal_stride

@@ -162,6 +162,8 @@ def _add_prepare(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(forward=_prepare_synthetic)
     parser = kinds.add_parser("faces", help="drawn faces for a synthetic corpus's clips of speech alone", add_help=False)
     parser.set_defaults(forward=_prepare_faces)
+    parser = kinds.add_parser("guests", help="voices of other languages, to be likened to", add_help=False)
+    parser.set_defaults(forward=_prepare_guests)
 
 
 def _prepare_synthetic(arguments: Sequence[str]) -> None:
@@ -172,6 +174,12 @@ def _prepare_synthetic(arguments: Sequence[str]) -> None:
 
 def _prepare_faces(arguments: Sequence[str]) -> None:
     from .data.later_faces import main
+
+    main(list(arguments))
+
+
+def _prepare_guests(arguments: Sequence[str]) -> None:
+    from .data.guests import main
 
     main(list(arguments))
 

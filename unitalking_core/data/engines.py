@@ -39,13 +39,13 @@ def read_wav(path: Path) -> np.ndarray:
     return resampled(signal, rate, SAMPLE_RATE)
 
 
-def _recorded(command: list[str], given: str = "") -> np.ndarray:
-    """What `command` writes to the wav file that stands for OUT in it, with `given` on its standard input."""
+def recorded(command: list[str], given: str = "", encoding: str = "utf-8") -> np.ndarray:
+    """What `command` writes to the wav file that stands for OUT in it, with `given` on its standard input. Raises SpeechError."""
     with tempfile.TemporaryDirectory(prefix="unitalking_") as folder:
         target = Path(folder) / "speech.wav"
         line = [str(target) if part == "OUT" else part for part in command]
         try:
-            done = subprocess.run(line, input=given.encode(), capture_output=True, timeout=PATIENCE_SECONDS)
+            done = subprocess.run(line, input=given.encode(encoding, "ignore"), capture_output=True, timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise SpeechError(f"{' '.join(command)} did not finish within {PATIENCE_SECONDS} s") from error
         if done.returncode or not target.exists() or target.stat().st_size < 1000:
@@ -54,24 +54,24 @@ def _recorded(command: list[str], given: str = "") -> np.ndarray:
 
 
 def _flite(voice: str, text: str, rate: float) -> np.ndarray:
-    return _recorded(["flite", "-voice", voice, "--setf", f"duration_stretch={1 / rate:.4f}", "-t", text, "-o", "OUT"])
+    return recorded(["flite", "-voice", voice, "--setf", f"duration_stretch={1 / rate:.4f}", "-t", text, "-o", "OUT"])
 
 
 def _espeak(voice: str, text: str, rate: float) -> np.ndarray:
-    return _recorded(["espeak-ng", "-v", voice, "-s", str(round(ESPEAK_WORDS_PER_MINUTE * rate)), "-w", "OUT", text])
+    return recorded(["espeak-ng", "-v", voice, "-s", str(round(ESPEAK_WORDS_PER_MINUTE * rate)), "-w", "OUT", text])
 
 
 def _pico(voice: str, text: str, rate: float) -> np.ndarray:
-    return _recorded(["pico2wave", "-l", voice, "-w", "OUT", f"<speed level='{round(100 * rate)}'>{text}</speed>"])
+    return recorded(["pico2wave", "-l", voice, "-w", "OUT", f"<speed level='{round(100 * rate)}'>{text}</speed>"])
 
 
 def _rhvoice(voice: str, text: str, rate: float) -> np.ndarray:
-    return _recorded(["RHVoice-test", "-p", voice, "-r", str(round(100 * rate)), "-o", "OUT"], text)
+    return recorded(["RHVoice-test", "-p", voice, "-r", str(round(100 * rate)), "-o", "OUT"], text)
 
 
 def _festival(voice: str, text: str, rate: float) -> np.ndarray:
     setup = f"(begin (voice_{voice}) (Parameter.set 'Duration_Stretch {1 / rate:.4f}))"
-    return _recorded(["text2wave", "-eval", setup, "-o", "OUT"], text)
+    return recorded(["text2wave", "-eval", setup, "-o", "OUT"], text)
 
 
 def _any_voice(voice: str) -> bool:

@@ -49,6 +49,11 @@ def say(speaker: Speaker, text: str, rate: float | None = None) -> np.ndarray:
         raise SpeechError(f"speaker {speaker.name!r} needs the engine {speaker.engine!r}, which is not installed: {engine.install}")
     # A shifted voice lasts 1 / shift as long: the engine speaks that much slower (or faster), and the tempo stays.
     waveform = engine.say(speaker.voice, text, (rate or speaker.rate) / speaker.shift)
+    return changed(speaker, waveform)
+
+
+def changed(speaker: Speaker, waveform: np.ndarray) -> np.ndarray:
+    """What the speaker's engine said, float32 (N,), in the speaker's own length of throat, pitch, intonation and colour."""
     if speaker.shift != 1.0:
         waveform = shifted(waveform, speaker.shift)
     if (speaker.pitch, speaker.liveliness) != (1.0, 1.0):

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..conditions.recording import resample
+from ..data.waveforms import SAMPLE_RATE
 from ..timeline import Timeline
 
 REQUIRED = ("id", "split", "file", "text", "speaker", "voice_file")
@@ -113,6 +114,17 @@ def read_voice(folder: Path, voice_file: str) -> Tensor:
 def read_voice_of(folder: Path, item: Item, rate: int) -> Tensor:
     """The clip's reference voice, as `read_clip_sound` reads the clip."""
     return _resampled(read_voice(folder, item.voice_file), item.sample_rate, rate)
+
+
+def read_guests(folder: Path, rate: int) -> dict[str, list[Tensor]]:
+    """The recordings (1, 1, N) of everybody of `data.guests` who has two, at `rate` Hz. Raises CorpusError without any."""
+    found: dict[str, list[Tensor]] = {}
+    for path in sorted((folder / "guests").glob("*.safetensors")):
+        found.setdefault(path.stem.rpartition("_")[0], []).append(_resampled(_sound(path), SAMPLE_RATE, rate))
+    guests = {name: recordings for name, recordings in found.items() if len(recordings) > 1}
+    if not guests:
+        raise CorpusError(f"{folder} has no guests, whose voices 'like' needs: unitalking prepare guests {folder}")
+    return guests
 
 
 def check_rate(folder: Path, items: Iterable[Item], timeline: Timeline) -> None:

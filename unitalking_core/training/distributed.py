@@ -92,7 +92,10 @@ def _inside_units(
 
 
 def share(batch: Batch) -> Batch:
-    """The rows of this process with their noise, every n-th of n processes. Raises ConfigError for fewer rows than processes."""
+    """The rows of this process with their noise, every n-th of n processes, and a seed of its own for what else is drawn.
+
+    Raises ConfigError for fewer rows than processes.
+    """
     rank, count = processes()
     if count == 1:
         return batch
@@ -100,7 +103,7 @@ def share(batch: Batch) -> Batch:
         raise ConfigError(f"a batch of {len(batch.tasks)} rows cannot be shared by {count} processes; raise the stage's batch")
     mine, batch = slice(rank, None, count), batch.noised()
     parts: dict[str, Any] = {name: value[mine] for name, value in vars(batch).items() if isinstance(value, Tensor | tuple)}
-    return dataclasses.replace(batch, **parts)
+    return dataclasses.replace(batch, **parts, seed=batch.seed + rank)
 
 
 def joined(losses: Losses, batch: Batch) -> Losses:

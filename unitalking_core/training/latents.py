@@ -26,7 +26,7 @@ from ..codecs import LEARNED, AudioCodec, VideoCodec
 from ..conditions.umt5 import UMT5TextEncoder
 from ..config import AudioConfig, TextConfig, VideoConfig
 from ..latents import to_model_space
-from .corpus import Item, as_frames, read_clip_sound, read_manifest, read_many_pixels, read_voice_of
+from .corpus import Item, as_frames, read_clip_sound, read_guests, read_manifest, read_many_pixels, read_voice_of
 
 Place = tuple[int, tuple[int, ...]]
 """Offset in values, and shape."""
@@ -154,6 +154,16 @@ def encode_prompts(folder: Path, corpus: Path, load: Callable[[], UMT5TextEncode
             rows = encoder.encode([text])[:, : len(encoder.tokenize(text))]
             _note(index, {"text": text, "prompt": _append(file, rows, repr(text))})
     return len(new)
+
+
+@torch.no_grad()
+def encode_guests(corpus: Path, codec: Any, config: AudioConfig) -> dict[str, list[Tensor]]:
+    """Latents (C, L) of all that the corpus's guests say, by name. Raises CorpusError where there are none."""
+    device = next(codec.parameters()).device
+    return {
+        name: [to_model_space(codec.encode(waveform.to(device)), config)[0].half().cpu() for waveform in recordings]
+        for name, recordings in read_guests(corpus, config.sample_rate).items()
+    }
 
 
 def _missing(corpus: Path, known: list[dict]) -> list[Item]:

@@ -25,6 +25,7 @@ from ..transformer.operations import attend as plain_attend
 from .attention import attend_by_products
 from .batches import Batch
 from .conditions import conditions_for_training
+from .likeness import Likeness
 from .looking import Looking
 
 MOST_MOTION = 8.0
@@ -49,6 +50,7 @@ class Learner(nn.Module):
         super().__init__()
         self.run_block: RunBlock | None = None
         self.start: dict[str, Tensor] = {}
+        self.likeness: Likeness | None = None
         self.transformer = UniTalkingTransformer(config)
         learned = config.text.encoder in LEARNED
         self.text_encoder: NanoTextEncoder | None = build_text_encoder(config.text, config.transformer.text_dim) if learned else None
@@ -64,9 +66,11 @@ class Learner(nn.Module):
         counts: Mapping[str, float] | None = None,
         look: float = 0.0,
         keep: float = 0.0,
+        like: float = 0.0,
     ) -> Losses:
         """`motion` and `mouth` as in `place_weights`; `weights` of the streams' means, 1 where they are not told; `look` of `Looking`;
-        `keep`: how much of what is aimed at is what the weights of `remember_start` made of the same batch.
+        `keep`: how much of what is aimed at is what the weights of `remember_start` made of the same batch; `like` of `Likeness`, in
+        batches of speech alone.
 
         `counts`: what the streams' sums are divided by, where this batch is a part of a step (`generated` of all its batches).
         """
@@ -94,6 +98,10 @@ class Learner(nn.Module):
         rows = {name: error.detach().sum(1) / masks[name].sum(1).clamp(min=1) for name, error in errors.items()}
         if looking is not None:
             means.append(look * looking.loss() * batch.audio_mask.sum() / max(1.0, counts["audio"]))
+        if like and batch.video is None:
+            assert self.likeness is not None
+            likeness = self.likeness.loss(self.transformer, self.encode_text(batch), batch, self._attend(batch))
+            means.append(like * likeness * batch.audio_mask.sum() / max(1.0, counts["audio"]))
         return Losses(torch.stack(means).sum(), rows.get("video"), rows["audio"])
 
     def _attend(self, batch: Batch) -> Attend:

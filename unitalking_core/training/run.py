@@ -22,15 +22,18 @@ from ..tasks import TASKS, Given
 from ..transformer import UniTalkingTransformer
 from .config import Stage, TrainingConfig
 from .corpus import check_rate, read_manifest
-from .latents import Latents, LatentStore, encode_pictures, encode_prompts, encode_sounds
+from .latents import Latents, LatentStore, encode_guests, encode_pictures, encode_prompts, encode_sounds
 from .learned import codec_folder, learn, learns_codecs, video_codec
+from .likeness import Likeness, known_by_heart, voices_of
 from .lora import merge_adapters, save_adapters
 from .public import public_parts, starting_point
 from .samples import held_out, write_samples
 from .shards import open_latents
 from .trainer import Trainer, expected_device, uses_cpu
+from .voice_encoder import learn_voice_encoder
 
 logger = logging.getLogger(__name__)
+LIKENESS = "likeness.safetensors"
 ONLY = ("audio-codec", "video-codec", "video-decoder", "latents")
 
 
@@ -78,6 +81,15 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
             _encode(folder / "latents", corpus, model, parts, video=video, workers=config.workers)
         return LatentStore(folder / "latents")
 
+    def open_likeness(store: Latents) -> Likeness:
+        path = Path(config.run) / LIKENESS
+        if not path.is_file():
+            guests = encode_guests(corpus, parts[AUDIO_CODEC](), model.audio)
+            people = voices_of(store)
+            encoder = learn_voice_encoder({**people, **guests}, config.seed, logger.info)
+            Likeness(model, encoder, guests, known_by_heart(encoder, people)).save(path)
+        return Likeness.load(path, model)
+
     def export(average: Mapping[str, Tensor], steps: int) -> None:
         drawn = {part: parts[part]().state_dict() for part in (VIDEO_CODEC, AUDIO_CODEC)} if own else {}
         _export(config, model, {**bundled, **drawn}, average, steps)
@@ -96,7 +108,7 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
             for stage in config.stages:
                 open_store(stage)
         return True
-    return Trainer(config, model, open_store, export, sample).run(until)
+    return Trainer(config, model, open_store, export, sample, open_likeness).run(until)
 
 
 def _encode(folder: Path, corpus: Path, model: ModelConfig, parts: Mapping[str, Callable[[], Any]], *, video: bool, workers: int) -> None:

@@ -21,6 +21,7 @@ from .batches import Batch, Batches, draw_ahead
 from .config import Stage, TrainingConfig
 from .journal import Journal
 from .latents import Latents
+from .likeness import Likeness
 from .lora import add_adapters
 from .objective import Learner, Losses, checkpointed, generated
 from .optimizers import build_optimizers, learning_rate
@@ -34,6 +35,8 @@ Export = Callable[[Mapping[str, Tensor], int], None]
 """Called with the averaged weights (names of `Learner`) and the number of steps made so far."""
 Sample = Callable[[Mapping[str, Tensor], Stage, int], None]
 """Called, every `sample_every` steps, with the averaged weights, the stage and the number of steps made so far."""
+OpenLikeness = Callable[[Latents], Likeness]
+"""What stages with `like` compare voices with; called by one process after the other."""
 STATE = "state.safetensors"
 
 
@@ -47,8 +50,10 @@ class Trainer:
         open_store: Callable[[Stage], Latents],
         export: Export,
         sample: Sample | None = None,
+        open_likeness: OpenLikeness | None = None,
     ) -> None:
         self.config, self.model_config, self.open_store, self.export, self.sample = config, model, open_store, export, sample
+        self.open_likeness = open_likeness
         self.folder = Path(config.run)
         torch.manual_seed(config.seed)
         self.learner = Learner(model)
@@ -100,6 +105,10 @@ class Trainer:
     def _run_stage(self, stage: Stage, position: dict[str, Any], resumed: bool, until: int | None) -> bool:
         with self.accelerator.main_process_first():
             store = self.open_store(stage)
+            if stage.like:
+                if self.open_likeness is None:
+                    raise ConfigError(f"stage {stage.name}: 'like' needs the corpus itself, not latents alone")
+                self.learner.likeness = self.open_likeness(store).to(self.accelerator.device)
         batches = Batches(
             store, stage, self.config.seed, self.model_config.timeline, self.model_config.audio.max_voice_tokens,
             self.learner.text_encoder, position["clips"],
@@ -148,7 +157,7 @@ class Trainer:
         for part in parts:
             mine = distributed.share(part).to(self.accelerator.device)
             with self.accelerator.autocast():
-                found = model(mine, stage.motion, stage.mouth, stage.loss_weights, counts, stage.look, stage.keep)
+                found = model(mine, stage.motion, stage.mouth, stage.loss_weights, counts, stage.look, stage.keep, stage.like)
             # `fully_shard` takes the mean over the processes, where the sum is meant.
             self.accelerator.backward(self.ranks * found.total if self.sharded else found.total)
             losses.append(distributed.joined(found, part))

@@ -1,0 +1,155 @@
+"""A loss that draws the voice of what the model makes to that of its reference, above all for voices that nothing was learned from.
+
+A model that has heard a few voices often answers an unknown one with the nearest of those. What it says in an unknown voice cannot be
+compared with a recording, but its voice can be compared with the reference's (speaker consistency: YourTTS, arXiv 2112.02418). So the
+model samples, guided as it will be used, down to some noise level, and its data prediction there is heard by a `VoiceEncoder`; the
+gradient goes through the last evaluation (as DRaFT-1 cuts it, arXiv 2309.17400). Beside it `keep` holds everything else in its place.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..conditions.voice import fit_voice_tokens
+from ..config import ModelConfig, SamplingConfig
+from ..flow import Guidance, Pass, uniform_sigmas
+from ..transformer import UniTalkingTransformer
+from ..transformer.operations import Attend
+from .batches import SHORTEST_VOICE, Batch
+from .conditions import conditions_for_training
+from .corpus import in_training
+from .latents import Latents
+from .voice_encoder import VoiceEncoder
+
+STEPS = 6
+LEVELS = (0.15, 0.95)
+"""Noise levels where a prediction is listened to: above it is a blur, below the voice is settled."""
+GUESTS = 0.6
+"""Share of rows that speak in a guest's voice instead of their clip's."""
+RIVALS, SHARPNESS = 0.3, 15.0
+"""Weight of being nearer to the reference than to any voice that is known by heart, and how sharply the nearest one counts."""
+SAME = 0.97
+OFTEN = 4
+"""A voice with so many clips is known by heart."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """guests: latents (C, L) of everybody's recordings; known (N, SIZE): the voices that are known by heart."""
+
+    model: ModelConfig
+    encoder: VoiceEncoder
+    guests: Mapping[str, Sequence[Tensor]]
+    known: Tensor
+
+    def loss(self, transformer: UniTalkingTransformer, text: Tensor, batch: Batch, attend: Attend) -> Tensor:
+        """For a batch of speech alone with its text (B, Lt, text_dim): 0 where every voice is its reference's."""
+        assert batch.audio_noise is not None
+        rng = random.Random(batch.seed)
+        voice, wanted = self._references(batch, rng)
+        levels = uniform_sigmas(STEPS, self.model.sampling.shift).tolist()
+        last = rng.choice([i for i, level in enumerate(levels) if LEVELS[0] <= level <= LEVELS[1]])
+        speaker = _Speaker(transformer, self.model.sampling, text.detach(), voice, batch, attend)
+        x = batch.audio_noise
+        with torch.no_grad():
+            for s, following in pairwise(levels[: last + 1]):
+                x = x + (following - s) * speaker.velocity(x, s)
+        heard = self.encoder(x - levels[last] * speaker.velocity(x, levels[last]))
+        own = (heard * wanted).sum(1)
+        rivals = (heard @ self.known.T).masked_fill(wanted @ self.known.T > SAME, -1.0)
+        nearest = F.cross_entropy(SHARPNESS * torch.cat([own[:, None], rivals], 1), own.new_zeros(len(own), dtype=torch.long))
+        return (1 - own).mean() + RIVALS * nearest
+
+    def _references(self, batch: Batch, rng: random.Random) -> tuple[Tensor, Tensor]:
+        """Voices (B, C, Lr) and how they sound (B, SIZE): a guest's, or the clip's own."""
+        longest, voice, wanted = self.model.audio.max_voice_tokens, batch.voice.clone(), []
+        for row, (own, clip) in enumerate(zip(batch.voice, batch.audio, strict=True)):
+            if rng.random() >= GUESTS or not self.guests:
+                wanted.append(self.encoder.voice_of([own[:, : int((own != 0).any(0).sum())], clip]))
+                continue
+            recordings = self.guests[rng.choice(sorted(self.guests))]
+            spoken = rng.choice(recordings)
+            length = min(spoken.shape[1], rng.randint(round(SHORTEST_VOICE * longest), longest))
+            start = rng.randint(0, spoken.shape[1] - length)
+            voice[row] = fit_voice_tokens(spoken[None, :, start : start + length].to(voice), longest)[0]
+            wanted.append(self.encoder.voice_of([recording.to(voice.device) for recording in recordings]))
+        return voice, torch.stack(wanted)
+
+    def to(self, device: torch.device) -> Likeness:
+        return replace(self, encoder=self.encoder.to(device), known=self.known.to(device))
+
+    def save(self, path: Path) -> None:
+        """Write it whole or not at all."""
+        tensors = {f"encoder.{name}": weight for name, weight in self.encoder.state_dict().items()} | {"known": self.known}
+        tensors |= {f"guests.{name}.{k}": r for name, recordings in self.guests.items() for k, r in enumerate(recordings)}
+        part = path.with_suffix(".part")
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, model: ModelConfig) -> Likeness:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
+        state = {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
+        encoder = VoiceEncoder(state["enter.weight"].shape[1])
+        encoder.load_state_dict(state)
+        guests: dict[str, list[Tensor]] = {}
+        for name in sorted(tensors):
+            if name.startswith("guests."):
+                guests.setdefault(name.split(".")[1], []).append(tensors[name])
+        return cls(model, encoder.eval().requires_grad_(False), guests, tensors["known"])
+
+
+class _Speaker:
+    """The model as it speaks: guided, sound alone."""
+
+    def __init__(
+        self, transformer: UniTalkingTransformer, own: SamplingConfig, text: Tensor, voice: Tensor, batch: Batch, attend: Attend
+    ) -> None:
+        self.transformer, self.text, self.voice, self.batch, self.attend = transformer, text, voice, batch, attend
+        self.guidance = Guidance.of(own).without_sync().where_made(video=False, audio=True)
+
+    def velocity(self, x: Tensor, s: float) -> Tensor:
+        """x (B, C, La) -> the guided velocity; a gradient goes through the full pass alone."""
+        made: dict[Pass, Tensor | None] = {Pass.FULL: self._pass(Pass.FULL, x, s)}
+        with torch.no_grad():
+            made |= {each: self._pass(each, x, s) for each in self.guidance.passes[1:]}
+        guided = self.guidance.combine(dict.fromkeys(made), made)[1]
+        assert guided is not None
+        return guided
+
+    def _pass(self, each: Pass, x: Tensor, s: float) -> Tensor:
+        text = torch.zeros_like(self.text) if each is Pass.NO_TEXT else self.text
+        gate = x.new_full((len(x),), float(self.guidance.hears(each)))
+        conditions = conditions_for_training(self.transformer, text, self.voice, gate, video=False)
+        times: Any = x.new_full((len(x),), 1000 * s)
+        _, made = self.transformer(None, x, None, times, conditions, self.batch.visibility, attend=self.attend)
+        return made.float()
+
+
+def voices_of(store: Latents) -> dict[str, list[Tensor]]:
+    """Everybody in training clips, with the latents (C, L) of all that they say."""
+    people: dict[str, dict[Any, Tensor]] = {}
+    for entry in store.entries:
+        if in_training(entry.split):
+            said = people.setdefault(entry.speaker, {})
+            said[entry.audio], said[entry.voice] = store.audio(entry), store.voice(entry)
+    return {name: list(said.values()) for name, said in people.items()}
+
+
+def known_by_heart(encoder: VoiceEncoder, people: Mapping[str, Sequence[Tensor]]) -> Tensor:
+    """How those sound (N, SIZE) who say more than OFTEN things."""
+    often: Iterable[Sequence[Tensor]] = (said for _, said in sorted(people.items()) if len(said) > OFTEN)
+    found = [encoder.voice_of(said) for said in often]
+    return torch.stack(found) if found else torch.zeros(0, encoder.leave.out_features)

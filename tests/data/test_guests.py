@@ -10,7 +10,7 @@ import torch
 
 from unitalking_core.data.guests import NATURAL, RECORDINGS, SECONDS, VARIANTS, WORDS, guest, prepare_guests
 from unitalking_core.data.speakers import SPEAKERS
-from unitalking_core.data.waveforms import SAMPLE_RATE
+from unitalking_core.data.waveforms import SAMPLE_RATE, SpeechError
 from unitalking_core.training.corpus import CorpusError, read_guests
 
 
@@ -37,7 +37,6 @@ def test_first_all_are_as_they_are_then_natural_ones_come_back_changed() -> None
     later = [guest(index) for index in range(len(first), len(first) + 2 * len(NATURAL))]
     assert [who for who, _ in later] == [*NATURAL, *NATURAL]
     assert len({speaker.tone for _, speaker in later}) == len(later)
-    assert guest(500) == guest(500)
 
 
 def test_a_corpus_without_guests_says_how_to_have_them(tmp_path: Path) -> None:
@@ -45,10 +44,20 @@ def test_a_corpus_without_guests_says_how_to_have_them(tmp_path: Path) -> None:
         read_guests(tmp_path, SAMPLE_RATE)
 
 
+def test_without_any_engine_the_error_says_how_to_have_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "manifest.jsonl").write_text("")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SpeechError, match="no guest could be recorded; to have their engines: apt-get install rhvoice"):
+        prepare_guests(tmp_path, 60)
+
+
 @pytest.mark.slow
 def test_guests_are_recorded_once_and_read(tmp_path: Path) -> None:
     if not shutil.which("espeak-ng"):
         pytest.skip("espeak-ng is not installed (apt-get install espeak-ng)")
+    with pytest.raises(ValueError, match="is no corpus"):
+        prepare_guests(tmp_path, 1)
+    (tmp_path / "manifest.jsonl").write_text("")
     count = len(NATURAL) + 2
     there = prepare_guests(tmp_path, count)
     assert there >= 2

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,15 @@ from torch import Tensor
 from training.toy import MODEL, VOICE, toy_batches, toy_config, toy_learner, write_store
 
 from unitalking_core.config import ConfigError, SamplingConfig
+from unitalking_core.flow import Guidance, uniform_sigmas
+from unitalking_core.generate import Pipeline
+from unitalking_core.sampling import sample
+from unitalking_core.tasks import TASKS
 from unitalking_core.training import likeness as module
 from unitalking_core.training.batches import Batch
 from unitalking_core.training.latents import LatentStore
-from unitalking_core.training.likeness import Likeness, known_by_heart, voices_of
+from unitalking_core.training.likeness import Likeness, LikenessError, known_by_heart, voices_of
+from unitalking_core.training.objective import checkpointed
 from unitalking_core.training.run import ship
 from unitalking_core.training.trainer import Trainer
 from unitalking_core.training.voice_encoder import VoiceEncoder, learn_voice_encoder
@@ -80,8 +87,8 @@ def test_it_is_zero_where_every_voice_is_its_references(tmp_path: Path) -> None:
     assert liked(toy_likeness(encoder=Deaf(3), known=none), speech(tmp_path)).item() == pytest.approx(0, abs=1e-6)
     # A voice that is known by heart and is the reference's own is no rival.
     assert liked(toy_likeness(encoder=Deaf(3), known=torch.eye(96)[:1]), speech(tmp_path)).item() == pytest.approx(0, abs=1e-4)
-    near = torch.nn.functional.one_hot(torch.tensor([0]), 96) * 0.9 + torch.nn.functional.one_hot(torch.tensor([1]), 96) * 0.19**0.5
-    expected = module.RIVALS * math.log1p(math.exp(-0.1 * module.SHARPNESS))
+    near = torch.nn.functional.one_hot(torch.tensor([0]), 96) * 0.8 + torch.nn.functional.one_hot(torch.tensor([1]), 96) * 0.6
+    expected = module.RIVALS * math.log1p(math.exp(-0.2 * module.SHARPNESS))
     assert liked(toy_likeness(encoder=Deaf(3), known=near), speech(tmp_path)).item() == pytest.approx(expected, rel=1e-3)
 
 
@@ -100,6 +107,59 @@ def test_guests_take_the_place_of_voices_and_nothing_else(tmp_path: Path, monkey
         assert voice.shape == batch.voice.shape
         assert wanted.shape == (len(voice), 96)
         assert [torch.equal(a, b) for a, b in zip(voice, batch.voice, strict=True)] == [not share] * len(voice)
+        for row, sound in zip(voice, wanted, strict=True):
+            guests = [name for name, said in likeness.guests.items() if any(row[0, 0] in recording[0] for recording in said)]
+            assert len(guests) == share
+            if guests:
+                assert torch.equal(sound, likeness.encoder.voice_of(likeness.guests[guests[0]]))
+
+
+def test_it_samples_as_users_do(tmp_path: Path) -> None:
+    """Walked to its end, what is listened to is what `sample` makes of the same noise."""
+    learner, batch = toy_learner(), speech(tmp_path)
+    with torch.no_grad():
+        for parameter in learner.parameters():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3))
+    assert learner.text_encoder is not None
+    texts = ["<S>word 1<E> man", "<S>word 2<E> man"]
+    pipeline = Pipeline(GUIDED, learner.transformer, learner.text_encoder, None, None, torch.device("cpu"))  # type: ignore[arg-type]
+    options = {"seeds": [3, 4], "steps": module.STEPS, "guidance": Guidance.of(GUIDED.sampling)}
+    _, wanted = sample(pipeline, TASKS["T2A"], texts, None, batch.audio[:2], batch.voice[:2], **options)  # type: ignore[arg-type]
+    x = torch.stack([torch.randn(batch.audio.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in (3, 4)])
+    few = dataclasses.replace(batch, visibility=batch.visibility[:2])
+    attend = learner._attend(batch)
+    speaker = module._Speaker(learner.transformer, GUIDED.sampling, learner.text_encoder.encode(texts), batch.voice[:2], few, attend, None)
+    with torch.no_grad():
+        for s, following in pairwise(uniform_sigmas(module.STEPS, GUIDED.sampling.shift).tolist()):
+            x = x + (following - s) * speaker.velocity(x, s)
+    torch.testing.assert_close(x, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_blocks_that_are_computed_again_give_the_same_gradient(tmp_path: Path) -> None:
+    batch, gradients = speech(tmp_path), []
+    for run_block in (None, checkpointed):
+        learner = toy_learner()
+        learner.likeness, learner.run_block = toy_likeness(), run_block
+        learner(batch, like=1.0).total.backward()
+        gradients.append([p.grad for p in learner.parameters() if p.grad is not None])
+    for plain, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(again, plain)
+
+
+def test_half_precision_teaches_the_same_weights(tmp_path: Path) -> None:
+    batch, found = speech(tmp_path), []
+    for precision in (torch.float32, torch.bfloat16):
+        learner = toy_learner()
+        likeness = toy_likeness()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            text = learner.encode_text(batch)
+            loss, far = likeness.loss(learner.transformer, text, batch, learner._attend(batch))
+        loss.backward()
+        taught = {name for name, p in learner.named_parameters() if p.grad is not None and p.grad.any()}
+        found.append((loss.item(), taught, far))
+    assert found[1][0] == pytest.approx(found[0][0], rel=0.1)
+    assert found[1][1] == found[0][1]
+    assert found[1][2].dtype == torch.float32
 
 
 def test_following_it_brings_the_voice_nearer(tmp_path: Path) -> None:
@@ -109,7 +169,7 @@ def test_following_it_brings_the_voice_nearer(tmp_path: Path) -> None:
 
     def far() -> Tensor:
         assert learner.likeness is not None
-        return learner.likeness.loss(learner.transformer, learner.encode_text(batch), batch, learner._attend(batch))
+        return learner.likeness.loss(learner.transformer, learner.encode_text(batch), batch, learner._attend(batch))[0]
 
     before = far().item()
     for _ in range(30):
@@ -126,6 +186,9 @@ def test_it_is_written_and_read_whole(tmp_path: Path) -> None:
     read = Likeness.load(tmp_path / "likeness.safetensors", GUIDED)
     assert liked(read, batch).item() == liked(likeness, batch).item()
     assert [path.name for path in tmp_path.glob("likeness*")] == ["likeness.safetensors"]
+    other = dataclasses.replace(GUIDED, audio=dataclasses.replace(GUIDED.audio, std=(2.0,) * 3))
+    with pytest.raises(LikenessError, match="made by another codec; remove it"):
+        Likeness.load(tmp_path / "likeness.safetensors", other)
 
 
 def test_known_by_heart_are_those_who_say_much(tmp_path: Path) -> None:
@@ -161,6 +224,8 @@ def test_a_run_with_it_resumes_to_the_same_weights(tmp_path: Path) -> None:
     assert not trainer(tmp_path / "cut").run(until=2)
     resumed = trainer(tmp_path / "cut")
     assert resumed.run()
+    told = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
+    assert all(0 < line["T2A.likeness"] < 2 for line in told)
     for name, value in whole.learner.state_dict().items():
         assert torch.equal(value, resumed.learner.state_dict()[name]), name
 
@@ -169,5 +234,7 @@ def test_it_needs_speech_alone_and_a_corpus(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give the task T2A a weight"):
         dataclasses.replace(VOICE, tasks={"TI2AV": 1}, like=0.3)
     config = toy_config(tmp_path, dataclasses.replace(VOICE, like=0.3))
-    with pytest.raises(ConfigError, match="needs the corpus itself"):
-        Trainer(config, MODEL, lambda _: write_store(tmp_path / "latents"), lambda average, steps: None).run()
+    with pytest.raises(ConfigError, match="needs a corpus, not latents alone"):
+        Trainer(config, MODEL, lambda _: write_store(tmp_path / "latents"), lambda average, steps: None)
+    with pytest.raises(ConfigError, match="is not negative"):
+        dataclasses.replace(VOICE, like=-0.3)

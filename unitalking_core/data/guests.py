@@ -13,6 +13,7 @@ import argparse
 import logging
 import multiprocessing
 import random
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ import torch
 
 from ..conditions.recording import RecordingError
 from ..conditions.voice import prepare_voice
-from .engines import ESPEAK_WORDS_PER_MINUTE, FESTIVAL_VOICES, recorded
+from .engines import ENGINES, FESTIVAL_VOICES, recorded
 from .sentences import draw
 from .speakers import Speaker, stranger
 from .speech import changed
@@ -82,6 +83,8 @@ class Guest:
     encoding: str = "utf-8"
 
     def installed(self) -> bool:
+        if not all(shutil.which(program) for program in ENGINES[self.engine].programs):
+            return False
         if self.engine == "festival":
             return any(FESTIVAL_VOICES.parent.glob(f"*/{self.voice}"))
         places = {"rhvoice": RHVOICE_VOICES / self.voice, "pico": PICO_LANGUAGES / f"{self.voice}_ta.bin"}
@@ -89,12 +92,8 @@ class Guest:
 
     def say(self, text: str, rate: float) -> np.ndarray:
         """float32 (N,) at SAMPLE_RATE. Raises SpeechError."""
-        if self.engine == "rhvoice":
-            return recorded(["RHVoice-test", "-p", self.voice, "-r", str(round(100 * rate)), "-o", "OUT"], text)
-        if self.engine == "pico":
-            return recorded(["pico2wave", "-l", self.voice, "-w", "OUT", f"<speed level='{round(100 * rate)}'>{text}</speed>"])
-        if self.engine == "espeak":
-            return recorded(["espeak-ng", "-v", self.voice, "-s", str(round(ESPEAK_WORDS_PER_MINUTE * rate)), "-w", "OUT", text])
+        if self.engine != "festival":
+            return ENGINES[self.engine].say(self.voice, text, rate)
         setup = f"(begin (voice_{self.voice}) (Parameter.set 'Duration_Stretch {1 / rate:.4f}))"
         return recorded(["text2wave", "-eval", setup, "-o", "OUT"], text, self.encoding)
 
@@ -136,7 +135,7 @@ def guest(index: int) -> tuple[Guest, Speaker]:
 
 
 def record(folder: Path, index: int) -> bool:
-    """Make the recordings of a guest that are not there. False where the engine is missing or gave nothing that can be used."""
+    """Make the recordings of a guest that are not there. False where the engine is missing or there are not two that can be used."""
     who, speaker = guest(index)
     if not who.installed():
         return False
@@ -144,21 +143,21 @@ def record(folder: Path, index: int) -> bool:
         path = folder / f"{speaker.name}_{number}.safetensors"
         if path.exists():
             continue
-        rng = random.Random(f"{speaker.name} {number}")
+        rng, reason = random.Random(f"{speaker.name} {number}"), f"all were shorter than {SECONDS[0]} s"
         for _ in range(ATTEMPTS):
             spoken = _spoken(rng, who.language)
             try:
                 voice = changed(speaker, who.say(spoken, speaker.rate / speaker.shift))
                 ready = prepare_voice(torch.from_numpy(np.ascontiguousarray(voice))[None], SAMPLE_RATE, SAMPLE_RATE, SECONDS[1])
             except (SpeechError, RecordingError) as error:
-                LOG.debug("%s by %s: %s", speaker.name, who.voice, error)
+                reason = str(error)
                 continue
             if ready.seconds >= SECONDS[0]:
                 write_tensors(path, {"waveform": to_int16(ready.waveform[0].numpy())})
                 break
         else:
-            LOG.info("%s is left out: %s gave no recording of %.1f s", speaker.name, who.voice, SECONDS[0])
-            return False
+            LOG.info("%s (%s) has %d recordings; the next failed: %s", speaker.name, who.voice, number, reason)
+            return number > 1
     return True
 
 
@@ -169,7 +168,12 @@ def _spoken(rng: random.Random, language: str) -> str:
 
 
 def prepare_guests(corpus: Path, count: int, workers: int = 1) -> int:
-    """Record so many guests under `corpus`, or those that are missing; returns how many there are. Raises SpeechError without any."""
+    """Record so many guests under `corpus`, or those that are missing; returns how many there are.
+
+    Raises SpeechError without any, ValueError for what is no corpus.
+    """
+    if not (corpus / "manifest.jsonl").is_file():
+        raise ValueError(f"{corpus} is no corpus: manifest.jsonl is missing")
     absent = sorted({f"{who.engine} {who.voice}" for who in NATURAL if not who.installed()})
     if absent:
         LOG.warning("guests are left out (%s); to have all: %s", ", ".join(absent), INSTALL)

@@ -119,8 +119,8 @@ class Stage:
             raise ConfigError(f"stage {self.name}: loss_weights are for video and audio and not negative, got {dict(self.loss_weights)}")
         if not 0 <= self.keep <= 1:
             raise ConfigError(f"stage {self.name}: keep must be between 0 and 1, got {self.keep}")
-        if self.like and not self.tasks.get("T2A"):
-            raise ConfigError(f"stage {self.name}: 'like' listens to speech alone; give the task T2A a weight")
+        if self.like < 0 or (self.like and not self.tasks.get("T2A")):
+            raise ConfigError(f"stage {self.name}: 'like' is not negative and listens to speech alone: give the task T2A a weight")
         if any(not isinstance(count, int) or count < 0 for count in self.repeats.values()):
             raise ConfigError(f"stage {self.name}: repeats must be whole numbers and not negative, got {dict(self.repeats)}")
         if self.optimizer not in ("muon", "adamw"):
@@ -174,7 +174,7 @@ class TrainingConfig:
     model_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Entries of the preset's groups to replace, such as {"transformer": {"rope": "index"}}."""
     codecs_from: str = ""
-    """Another run whose codecs and latents are used as they are; then the corpus is not read."""
+    """Another run whose codecs and latents are used as they are; then the corpus is not read, but for its guests."""
 
     def __post_init__(self) -> None:
         if self.model not in PRESETS:

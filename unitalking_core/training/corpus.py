@@ -118,13 +118,17 @@ def read_voice_of(folder: Path, item: Item, rate: int) -> Tensor:
 
 def read_guests(folder: Path, rate: int) -> dict[str, list[Tensor]]:
     """The recordings (1, 1, N) of everybody of `data.guests` who has two, at `rate` Hz. Raises CorpusError without any."""
+    check_guests(folder)
     found: dict[str, list[Tensor]] = {}
     for path in sorted((folder / "guests").glob("*.safetensors")):
         found.setdefault(path.stem.rpartition("_")[0], []).append(_resampled(_sound(path), SAMPLE_RATE, rate))
-    guests = {name: recordings for name, recordings in found.items() if len(recordings) > 1}
-    if not guests:
+    return {name: recordings for name, recordings in found.items() if len(recordings) > 1}
+
+
+def check_guests(folder: Path) -> None:
+    """Raises CorpusError where there is nobody with two recordings."""
+    if not any((folder / "guests").glob("*_1.safetensors")):
         raise CorpusError(f"{folder} has no guests, whose voices 'like' needs: unitalking prepare guests {folder}")
-    return guests
 
 
 def check_rate(folder: Path, items: Iterable[Item], timeline: Timeline) -> None:

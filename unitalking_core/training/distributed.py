@@ -112,7 +112,8 @@ def joined(losses: Losses, batch: Batch) -> Losses:
         return losses
     total = losses.total.detach().clone()
     dist.all_reduce(total)
-    return Losses(total, _join_rows(losses.video, len(batch.tasks)), _join_rows(losses.audio, len(batch.tasks)))
+    rows = len(batch.tasks)
+    return Losses(total, _join_rows(losses.video, rows), _join_rows(losses.audio, rows), _join_rows(losses.likeness, rows))
 
 
 def _join_rows(mine: Tensor | None, rows: int) -> Any:

@@ -51,7 +51,7 @@ class Journal:
         Numbers are asked of the device when they are told, not before: asking makes it wait.
         """
         for batch, loss in zip(parts, losses, strict=True):
-            rows = (("video", loss.video), ("audio", loss.audio))
+            rows = (("video", loss.video), ("audio", loss.audio), ("likeness", loss.likeness))
             self.unsettled += [(stream, batch.tasks, found) for stream, found in rows if found is not None]
         self.unsettled.append(("gradient_norm", (), norm.detach()))
         self._count("learning_rate", rate)

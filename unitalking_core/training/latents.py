@@ -99,7 +99,7 @@ class LatentStore:
 @torch.no_grad()
 def encode_sounds(folder: Path, corpus: Path, load: Callable[[], AudioCodec], config: AudioConfig) -> int:
     """Encode the recordings of the corpus that the store lacks; returns how many. Raises LatentsError for a store of another codec."""
-    _stamp(folder, "audio", _described(config))
+    _stamp(folder, "audio", described(config))
     known = _lines(folder / "audio.jsonl")
     voices: dict[str, Place] = {raw["voice_file"]: raw["voice"] for raw in known}
     new = _missing(corpus, known)
@@ -122,7 +122,7 @@ def encode_pictures(folder: Path, corpus: Path, load: Callable[[], VideoCodec], 
 
     So many processes read ahead.
     """
-    _stamp(folder, "video", _described(config))
+    _stamp(folder, "video", described(config))
     # A clip of speech alone may have been given a face since; of a clip's lines in the index the last one counts.
     known = {raw["id"]: raw["video"] for raw in _lines(folder / "video.jsonl")}
     new = [item for item in read_manifest(corpus) if item.id not in known or (known[item.id] is None and item.drawing is not None)]
@@ -158,12 +158,11 @@ def encode_prompts(folder: Path, corpus: Path, load: Callable[[], UMT5TextEncode
 
 @torch.no_grad()
 def encode_guests(corpus: Path, codec: Any, config: AudioConfig) -> dict[str, list[Tensor]]:
-    """Latents (C, L) of all that the corpus's guests say, by name. Raises CorpusError where there are none."""
-    device = next(codec.parameters()).device
-    return {
-        name: [to_model_space(codec.encode(waveform.to(device)), config)[0].half().cpu() for waveform in recordings]
-        for name, recordings in read_guests(corpus, config.sample_rate).items()
-    }
+    """Latents (C, L) of all that the corpus's guests say, by name. Raises CorpusError without any, and LatentsError."""
+    device, found = next(codec.parameters()).device, {}
+    for name, recordings in read_guests(corpus, config.sample_rate).items():
+        found[name] = [_half(to_model_space(codec.encode(waveform.to(device)), config), name).cpu() for waveform in recordings]
+    return found
 
 
 def _missing(corpus: Path, known: list[dict]) -> list[Item]:
@@ -171,7 +170,7 @@ def _missing(corpus: Path, known: list[dict]) -> list[Item]:
     return [item for item in read_manifest(corpus) if item.id not in ids]
 
 
-def _described(config: VideoConfig | AudioConfig) -> list:
+def described(config: VideoConfig | AudioConfig) -> list:
     """A learned codec is told by its statistics, a public one by its name too."""
     return [config.mean, config.std] if config.codec in LEARNED else [config.codec, config.mean, config.std]
 
@@ -241,14 +240,18 @@ def _encode(file: IO[bytes], codec: Any, signal: Tensor, config: VideoConfig | A
 
 
 def _append(file: IO[bytes], latent: Tensor, what: str) -> Place:
-    half = latent[0].half()
-    if not bool(torch.isfinite(half).all()):
-        raise LatentsError(f"{what} was encoded to values that are not finite or too large for float16")
-    values = half.cpu().numpy()
+    values = _half(latent, what).cpu().numpy()
     offset = file.tell() // values.itemsize
     file.write(values.tobytes())
     file.flush()
     return offset, tuple(values.shape)
+
+
+def _half(latent: Tensor, what: str) -> Tensor:
+    half = latent[0].half()
+    if not bool(torch.isfinite(half).all()):
+        raise LatentsError(f"{what} was encoded to values that are not finite or too large for float16")
+    return half
 
 
 def _map(path: Path) -> np.ndarray:

@@ -33,11 +33,15 @@ MOST_MOTION = 8.0
 
 @dataclass(frozen=True)
 class Losses:
-    """Mean squared velocity errors per row and stream, 0 where the row generates nothing of it; `total` is what training lowers."""
+    """Mean squared velocity errors per row and stream, 0 where the row generates nothing of it; `total` is what training lowers.
+
+    `likeness`: how far each row's voice is from its reference's, where that is asked for.
+    """
 
     total: Tensor
     video: Tensor | None
     audio: Tensor
+    likeness: Tensor | None = None
 
 
 class Learner(nn.Module):
@@ -98,11 +102,12 @@ class Learner(nn.Module):
         rows = {name: error.detach().sum(1) / masks[name].sum(1).clamp(min=1) for name, error in errors.items()}
         if looking is not None:
             means.append(look * looking.loss() * batch.audio_mask.sum() / max(1.0, counts["audio"]))
+        far = None
         if like and batch.video is None:
             assert self.likeness is not None
-            likeness = self.likeness.loss(self.transformer, self.encode_text(batch), batch, self._attend(batch))
-            means.append(like * likeness * batch.audio_mask.sum() / max(1.0, counts["audio"]))
-        return Losses(torch.stack(means).sum(), rows.get("video"), rows["audio"])
+            unlike, far = self.likeness.loss(self.transformer, self.encode_text(batch), batch, self._attend(batch), self.run_block)
+            means.append(like * unlike * batch.audio_mask.sum() / max(1.0, counts["audio"]))
+        return Losses(torch.stack(means).sum(), rows.get("video"), rows["audio"], far)
 
     def _attend(self, batch: Batch) -> Attend:
         return attend_by_products if batch.audio.device.type == "cpu" else plain_attend

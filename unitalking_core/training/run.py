@@ -21,7 +21,7 @@ from ..generate import Pipeline
 from ..tasks import TASKS, Given
 from ..transformer import UniTalkingTransformer
 from .config import Stage, TrainingConfig
-from .corpus import check_rate, read_manifest
+from .corpus import check_guests, check_rate, read_manifest
 from .latents import Latents, LatentStore, encode_guests, encode_pictures, encode_prompts, encode_sounds
 from .learned import codec_folder, learn, learns_codecs, video_codec
 from .likeness import Likeness, known_by_heart, voices_of
@@ -58,6 +58,8 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
                 f"{config.latents}: the codecs of '{config.model}' are learned; name a 'start' whose codecs made these latents"
             )
         return Trainer(config, model, lambda stage: open_latents(Path(config.latents)), partial(_export, config, model, bundled)).run(until)
+    if any(stage.like for stage in config.stages):
+        check_guests(Path(config.corpus))
     if only and config.codecs_from:
         raise ConfigError(f"this run takes its codecs from {config.codecs_from}; learn them there")
     folder, corpus = codec_folder(config, model), Path(config.corpus)
@@ -106,7 +108,9 @@ def run(config: TrainingConfig, only: str | None = None, until: int | None = Non
     if only == "latents":
         with PartialState(cpu=uses_cpu(config)).main_process_first():
             for stage in config.stages:
-                open_store(stage)
+                store = open_store(stage)
+                if stage.like:
+                    open_likeness(store)
         return True
     return Trainer(config, model, open_store, export, sample, open_likeness).run(until)
 

@@ -78,6 +78,11 @@ class Trainer:
             if self.sharded or not config.start:
                 raise ConfigError("a stage with 'keep' needs a 'start' to keep to, and weights that are not sharded")
             self.learner.remember_start(lambda name: any(stage.trains(name) for stage in config.stages))
+        likes = any(stage.like for stage in config.stages)
+        if likes and (self.sharded or open_likeness is None or self.learner.text_encoder is None):
+            raise ConfigError(
+                "a stage with 'like' needs a corpus, not latents alone, a text encoder that learns, and weights that are not sharded"
+            )
         self.average = {name: p.detach().clone() for name, p in self.learner.named_parameters()}
         self.stopping = False
 
@@ -105,9 +110,7 @@ class Trainer:
     def _run_stage(self, stage: Stage, position: dict[str, Any], resumed: bool, until: int | None) -> bool:
         with self.accelerator.main_process_first():
             store = self.open_store(stage)
-            if stage.like:
-                if self.open_likeness is None:
-                    raise ConfigError(f"stage {stage.name}: 'like' needs the corpus itself, not latents alone")
+            if stage.like and self.open_likeness is not None:
                 self.learner.likeness = self.open_likeness(store).to(self.accelerator.device)
         batches = Batches(
             store, stage, self.config.seed, self.model_config.timeline, self.model_config.audio.max_voice_tokens,

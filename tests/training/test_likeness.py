@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from training.toy import MODEL, VOICE, toy_batches, toy_config, toy_learner, write_store
+from training.toy import MODEL, TALK, VOICE, toy_batches, toy_config, toy_learner, write_store
 
 from unitalking_core.config import ConfigError, SamplingConfig
 from unitalking_core.flow import Guidance, uniform_sigmas
@@ -114,25 +114,47 @@ def test_guests_take_the_place_of_voices_and_nothing_else(tmp_path: Path, monkey
                 assert torch.equal(sound, likeness.encoder.voice_of(likeness.guests[guests[0]]))
 
 
-def test_it_samples_as_users_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["T2A", "TIR2AV"])
+def test_it_samples_as_users_do(name: str, tmp_path: Path) -> None:
     """Walked to its end, what is listened to is what `sample` makes of the same noise."""
-    learner, batch = toy_learner(), speech(tmp_path)
+    task, stage = TASKS[name], dataclasses.replace(TALK, tasks={name: 1}, drop_text=0, drop_voice=0, drop_cross=0)
+    learner, batch = toy_learner(), toy_batches(tmp_path, stage).draw(0).to("cpu").rows([0, 1])
     with torch.no_grad():
         for parameter in learner.parameters():
             parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3))
     assert learner.text_encoder is not None
     texts = ["<S>word 1<E> man", "<S>word 2<E> man"]
     pipeline = Pipeline(GUIDED, learner.transformer, learner.text_encoder, None, None, torch.device("cpu"))  # type: ignore[arg-type]
-    options = {"seeds": [3, 4], "steps": module.STEPS, "guidance": Guidance.of(GUIDED.sampling)}
-    _, wanted = sample(pipeline, TASKS["T2A"], texts, None, batch.audio[:2], batch.voice[:2], **options)  # type: ignore[arg-type]
-    x = torch.stack([torch.randn(batch.audio.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in (3, 4)])
-    few = dataclasses.replace(batch, visibility=batch.visibility[:2])
-    attend = learner._attend(batch)
-    speaker = module._Speaker(learner.transformer, GUIDED.sampling, learner.text_encoder.encode(texts), batch.voice[:2], few, attend, None)
+    guidance = Guidance.of(GUIDED.sampling).without_sync()
+    options = {"seeds": [3, 4], "steps": module.STEPS, "guidance": guidance}
+    _, wanted = sample(pipeline, task, texts, batch.video, batch.audio, batch.voice, **options)  # type: ignore[arg-type]
+    video, noises = None, []
+    generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
+    for like in [batch.audio] if batch.video is None else [batch.video, batch.audio]:
+        noises.append(torch.stack([torch.randn(like.shape[1:], generator=generator) for generator in generators]))
+    *shown, audio = noises
+    video = shown[0] if shown else None
+    text = learner.text_encoder.encode(texts)
+    speaker = module._Speaker(learner.transformer, GUIDED.sampling, text, batch.voice, batch, learner._attend(batch), None)
     with torch.no_grad():
         for s, following in pairwise(uniform_sigmas(module.STEPS, GUIDED.sampling.shift).tolist()):
-            x = x + (following - s) * speaker.velocity(x, s)
-    torch.testing.assert_close(x, wanted, rtol=1e-4, atol=1e-4)
+            picture, sound = speaker.velocities(video, audio, s)
+            audio = audio + (following - s) * sound
+            video = None if video is None or picture is None else video + (following - s) * picture
+    torch.testing.assert_close(audio, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_rows_that_make_no_voice_count_nothing(tmp_path: Path) -> None:
+    stage = dataclasses.replace(TALK, tasks={"TIR2AV": 1, "TI2AV": 1, "A2V": 1, "continuation": 1}, drop_cross=0)
+    learner, batch = toy_learner(), toy_batches(tmp_path, stage).draw(1).to("cpu")
+    likeness = toy_likeness()
+    _, far = likeness.loss(learner.transformer, learner.encode_text(batch), batch, learner._attend(batch))
+    assert 0 < batch.tasks.count("TIR2AV") < len(batch.tasks)
+    assert [distance > 0 for distance in far.tolist()] == [task == "TIR2AV" for task in batch.tasks]
+    others = batch.rows([i for i, task in enumerate(batch.tasks) if task != "TIR2AV"])
+    loss, far = likeness.loss(learner.transformer, learner.encode_text(others), others, learner._attend(others))
+    assert loss.item() == 0
+    assert not far.any()
 
 
 def test_blocks_that_are_computed_again_give_the_same_gradient(tmp_path: Path) -> None:
@@ -230,11 +252,9 @@ def test_a_run_with_it_resumes_to_the_same_weights(tmp_path: Path) -> None:
         assert torch.equal(value, resumed.learner.state_dict()[name]), name
 
 
-def test_it_needs_speech_alone_and_a_corpus(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="give the task T2A a weight"):
-        dataclasses.replace(VOICE, tasks={"TI2AV": 1}, like=0.3)
+def test_it_needs_a_corpus(tmp_path: Path) -> None:
     config = toy_config(tmp_path, dataclasses.replace(VOICE, like=0.3))
     with pytest.raises(ConfigError, match="needs a corpus, not latents alone"):
         Trainer(config, MODEL, lambda _: write_store(tmp_path / "latents"), lambda average, steps: None)
-    with pytest.raises(ConfigError, match="is not negative"):
+    with pytest.raises(ConfigError, match="like must not be negative"):
         dataclasses.replace(VOICE, like=-0.3)

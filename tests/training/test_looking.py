@@ -30,20 +30,13 @@ def batch_of(folder: Path, mouth: tuple[int, int] = (2, 1)) -> Batch:
     return dataclasses.replace(batch, video=video, video_noise=torch.randn_like(video), mouth=box)
 
 
-def rows(batch: Batch, *numbers: int) -> Batch:
-    """Some of a batch's rows."""
-    index = torch.tensor(numbers)
-    few = batch.changed(lambda tensor: tensor[index] if tensor.ndim else tensor)
-    return dataclasses.replace(few, tasks=tuple(batch.tasks[n] for n in numbers), visibility=tuple(batch.visibility[n] for n in numbers))
-
-
 def looked(learner: Learner, batch: Batch) -> float:
     return learner(batch, look=1.0).total.item() - learner(batch).total.item()
 
 
 @pytest.mark.parametrize("seen", [JOINT, AUDIO_FOLLOWS])
 def test_it_is_what_the_maps_show(seen: object, tmp_path: Path) -> None:
-    learner, one = toy_learner(), rows(batch_of(tmp_path), 0)
+    learner, one = toy_learner(), batch_of(tmp_path).rows([0])
     one = dataclasses.replace(one, visibility=(seen,))
     watch = AttentionWatch(GRID, one.audio.shape[2], MODEL.transformer.layers)
     looking = Looking(one, GRID, MODEL.timeline)
@@ -64,7 +57,7 @@ def test_rows_count_alike_whoever_may_see_whom(tmp_path: Path) -> None:
     kinds = [JOINT, AUDIO_FOLLOWS, APART]
     batch = dataclasses.replace(batch, visibility=tuple(kinds[row % 3] for row in range(len(batch.audio))))
     seeing = [row for row, kind in enumerate(batch.visibility) if kind != APART]
-    alone = [looked(learner, rows(batch, row)) for row in seeing]
+    alone = [looked(learner, batch.rows([row])) for row in seeing]
     assert looked(learner, batch) == pytest.approx(sum(alone) / len(alone), abs=1e-4)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,6 +85,17 @@ class Batch:
             return torch.randn(like.shape, generator=generator, device=like.device)
 
         return replace(self, video_noise=None if self.video is None else noise(self.video), audio_noise=noise(self.audio))
+
+    def rows(self, numbers: Sequence[int]) -> Batch:
+        """These rows alone."""
+        index = torch.tensor(numbers, device=self.audio.device)
+        parts: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                parts[name] = value[index.to(value.device)]
+            elif isinstance(value, tuple):
+                parts[name] = tuple(value[number] for number in numbers)
+        return replace(self, **parts)
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """With another tensor, of the same values, for every one."""

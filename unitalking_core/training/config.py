@@ -99,7 +99,7 @@ class Stage:
     """How much of what is aimed at, 0 to 1, is what the run's 'start' made of the same batch in place of the data: little is forgotten, and
     little is learned but what another loss asks for."""
     like: float = 0.0
-    """Weight of a loss that draws the voice of speech alone to that of its reference (`likeness`); it is meant to stand beside `keep`."""
+    """Weight of a loss that draws the voice of what is said to that of its reference (`likeness`); it is meant to stand beside `keep`."""
     repeats: Mapping[str, int] = field(default_factory=dict)
     """How often a clip of a split is met while one of another split is met once; 0 leaves the split out."""
 
@@ -119,8 +119,8 @@ class Stage:
             raise ConfigError(f"stage {self.name}: loss_weights are for video and audio and not negative, got {dict(self.loss_weights)}")
         if not 0 <= self.keep <= 1:
             raise ConfigError(f"stage {self.name}: keep must be between 0 and 1, got {self.keep}")
-        if self.like < 0 or (self.like and not self.tasks.get("T2A")):
-            raise ConfigError(f"stage {self.name}: 'like' is not negative and listens to speech alone: give the task T2A a weight")
+        if self.like < 0:
+            raise ConfigError(f"stage {self.name}: like must not be negative, got {self.like}")
         if any(not isinstance(count, int) or count < 0 for count in self.repeats.values()):
             raise ConfigError(f"stage {self.name}: repeats must be whole numbers and not negative, got {dict(self.repeats)}")
         if self.optimizer not in ("muon", "adamw"):

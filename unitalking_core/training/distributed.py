@@ -101,9 +101,7 @@ def share(batch: Batch) -> Batch:
         return batch
     if len(batch.tasks) < count:
         raise ConfigError(f"a batch of {len(batch.tasks)} rows cannot be shared by {count} processes; raise the stage's batch")
-    mine, batch = slice(rank, None, count), batch.noised()
-    parts: dict[str, Any] = {name: value[mine] for name, value in vars(batch).items() if isinstance(value, Tensor | tuple)}
-    return dataclasses.replace(batch, **parts, seed=batch.seed + rank)
+    return dataclasses.replace(batch.noised().rows(range(rank, len(batch.tasks), count)), seed=batch.seed + rank)
 
 
 def joined(losses: Losses, batch: Batch) -> Losses:

@@ -25,6 +25,7 @@ from torch import Tensor
 from ..conditions.voice import fit_voice_tokens
 from ..config import ModelConfig, SamplingConfig
 from ..flow import Guidance, Pass, uniform_sigmas
+from ..tasks import TASKS, Condition, Given, Task
 from ..transformer import UniTalkingTransformer
 from ..transformer.model import RunBlock
 from ..transformer.operations import Attend
@@ -72,28 +73,35 @@ class Likeness:
     def loss(
         self, transformer: UniTalkingTransformer, text: Tensor, batch: Batch, attend: Attend, run_block: RunBlock | None = None
     ) -> tuple[Tensor, Tensor]:
-        """For a batch of speech alone with its text (B, Lt, text_dim): the loss, and how far each voice is from its reference's (B,).
+        """For a batch with its text (B, Lt, text_dim): the loss, and how far each voice is from its reference's (B,).
 
         The distance is 1 - cosine; the loss is its mean, and more where a voice that is known by heart is nearer than the reference's.
+        Rows whose sound is given, or has no voice to be like, count nothing, and are 0.
         """
-        assert batch.audio_noise is not None
-        rng = random.Random(batch.seed)
-        voice, wanted = self._references(batch, rng)
+        far, rows = text.new_zeros(len(batch.tasks)), [i for i, task in enumerate(batch.tasks) if _speaks(TASKS[task])]
+        if not rows:
+            return text.sum() * 0, far
+        rng, few = random.Random(batch.seed), batch.rows(rows)
+        voice, wanted = self._references(few, rng)
         levels = uniform_sigmas(STEPS, self.model.sampling.shift).tolist()
         last = rng.choice([i for i, level in enumerate(levels) if LEVELS[0] <= level <= LEVELS[1]])
-        speaker = _Speaker(transformer, self.model.sampling, text.detach(), voice, batch, attend, run_block)
-        x = batch.audio_noise
+        speaker = _Speaker(transformer, self.model.sampling, text.detach()[rows], voice, few, attend, run_block)
+        video, audio = few.video_noise, few.audio_noise
+        assert audio is not None
         with torch.no_grad():
             for s, following in pairwise(levels[: last + 1]):
-                x = x + (following - s) * speaker.velocity(x, s)
+                shown, heard = speaker.velocities(video, audio, s)
+                video = None if video is None or shown is None else video + (following - s) * shown
+                audio = audio + (following - s) * heard
         torch.clear_autocast_cache()  # it holds weights in half precision, without gradients
-        data = x - levels[last] * speaker.velocity(x, levels[last])
-        with torch.autocast(x.device.type, enabled=False):
-            heard = self.encoder(data)
-            own = (heard * wanted).sum(1)
-            rivals = (heard @ self.known.T).masked_fill(wanted @ self.known.T > SAME, -1.0)
+        data = audio - levels[last] * speaker.velocities(video, audio, levels[last])[1]
+        with torch.autocast(data.device.type, enabled=False):
+            sound = self.encoder(data)
+            own = (sound * wanted).sum(1)
+            rivals = (sound @ self.known.T).masked_fill(wanted @ self.known.T > SAME, -1.0)
             nearest = F.cross_entropy(SHARPNESS * torch.cat([own[:, None], rivals], 1), own.new_zeros(len(own), dtype=torch.long))
-            return (1 - own).mean() + RIVALS * nearest, 1 - own.detach()
+            far[rows] = 1 - own.detach()
+            return ((1 - own).mean() + RIVALS * nearest) * len(rows) / len(far), far
 
     def _references(self, batch: Batch, rng: random.Random) -> tuple[Tensor, Tensor]:
         """Voices (B, C, Lr) and how they sound (B, SIZE): a guest's, or the clip's own."""
@@ -139,8 +147,13 @@ class Likeness:
         return cls(model, encoder.eval().requires_grad_(False), guests, tensors["known"])
 
 
+def _speaks(task: Task) -> bool:
+    """Whether a row of the task makes all of its sound, in a voice."""
+    return task.audio is Given.NOTHING and Condition.VOICE in task.conditions | task.optional
+
+
 class _Speaker:
-    """The model as it speaks: guided, sound alone."""
+    """The model as it speaks, guided as users will guide it but for the direction of sync, which is the picture's."""
 
     def __init__(
         self,
@@ -154,25 +167,33 @@ class _Speaker:
     ) -> None:
         self.transformer, self.text, self.voice, self.batch, self.attend = transformer, text, voice, batch, attend
         self.run_block = run_block
-        self.guidance = Guidance.of(own).without_sync().where_made(video=False, audio=True)
+        self.guidance = Guidance.of(own).without_sync().where_made(video=batch.video is not None, audio=True)
 
-    def velocity(self, x: Tensor, s: float) -> Tensor:
-        """x (B, C, La) -> the guided velocity; a gradient goes through the full pass alone."""
-        made: dict[Pass, Tensor | None] = {Pass.FULL: self._pass(Pass.FULL, x, s)}
+    def velocities(self, video: Tensor | None, audio: Tensor, s: float) -> tuple[Tensor | None, Tensor]:
+        """Of video (B, C, T, h, w), with what is given of it put in its place, and of audio (B, C, La).
+
+        A gradient goes through the full pass alone.
+        """
+        if video is not None and self.batch.video is not None and self.batch.video_mask is not None:
+            video = torch.where(self.batch.video_mask[:, None, :, None, None] > 0, video, self.batch.video)
+        made = {Pass.FULL: self._pass(Pass.FULL, video, audio, s)}
         with torch.no_grad():
-            made |= {each: self._pass(each, x, s) for each in self.guidance.passes[1:]}
-        guided = self.guidance.combine(dict.fromkeys(made), made)[1]
-        assert guided is not None
-        return guided
+            made |= {each: self._pass(each, video, audio, s) for each in self.guidance.passes[1:]}
+        shown, heard = self.guidance.combine({p: out[0] for p, out in made.items()}, {p: out[1] for p, out in made.items()})
+        assert heard is not None
+        return shown, heard
 
-    def _pass(self, each: Pass, x: Tensor, s: float) -> Tensor:
+    def _pass(self, each: Pass, video: Tensor | None, audio: Tensor, s: float) -> tuple[Tensor | None, Tensor]:
         # Nothing is what a text encoder that learns makes of an empty text; others are refused by the trainer.
         text = torch.zeros_like(self.text) if each is Pass.NO_TEXT else self.text
-        gate = x.new_full((len(x),), float(self.guidance.hears(each)))
-        conditions = conditions_for_training(self.transformer, text, self.voice, gate, video=False)
-        times: Any = x.new_full((len(x),), 1000 * s)
-        _, made = self.transformer(None, x, None, times, conditions, self.batch.visibility, attend=self.attend, run_block=self.run_block)
-        return made.float()
+        gate = audio.new_full((len(audio),), float(self.guidance.hears(each)))
+        conditions = conditions_for_training(self.transformer, text, self.voice, gate, video=video is not None)
+        times, mask = audio.new_full((len(audio),), 1000 * s), self.batch.video_mask
+        shown, heard = self.transformer(
+            video, audio, None if mask is None else times[:, None] * mask, times, conditions, self.batch.visibility,
+            attend=self.attend, run_block=self.run_block,
+        )  # fmt: skip
+        return None if shown is None else shown.float(), heard.float()
 
 
 def voices_of(store: Latents) -> dict[str, list[Tensor]]:

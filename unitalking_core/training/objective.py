@@ -73,8 +73,7 @@ class Learner(nn.Module):
         like: float = 0.0,
     ) -> Losses:
         """`motion` and `mouth` as in `place_weights`; `weights` of the streams' means, 1 where they are not told; `look` of `Looking`;
-        `keep`: how much of what is aimed at is what the weights of `remember_start` made of the same batch; `like` of `Likeness`, in
-        batches of speech alone.
+        `keep`: how much of what is aimed at is what the weights of `remember_start` made of the same batch; `like` of `Likeness`.
 
         `counts`: what the streams' sums are divided by, where this batch is a part of a step (`generated` of all its batches).
         """
@@ -103,7 +102,7 @@ class Learner(nn.Module):
         if looking is not None:
             means.append(look * looking.loss() * batch.audio_mask.sum() / max(1.0, counts["audio"]))
         far = None
-        if like and batch.video is None:
+        if like:
             assert self.likeness is not None
             unlike, far = self.likeness.loss(self.transformer, self.encode_text(batch), batch, self._attend(batch), self.run_block)
             means.append(like * unlike * batch.audio_mask.sum() / max(1.0, counts["audio"]))

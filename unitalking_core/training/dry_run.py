@@ -2,14 +2,16 @@
 
 Memory is that of one process of N that share every parameter (`distributed`), in bytes, for P parameters of which T are trained:
 
-- weights 4 P / N (kept in float32), averages 4 P / N, gradients 4 T / N (float32, as they are summed);
+- weights 4 P / N (kept in float32; with `keep` 4 T more, as they were at the start), averages 4 P / N, gradients 4 T / N (float32, as they
+  are summed);
 - optimiser: AdamW 8 T / N (two float32 moments), Muon 4 T / N (one) for the matrices it takes;
 - gathered: whole weights in the training precision for the time of their use: everything outside blocks, and two blocks of each stream
   that the stage runs (the one at work and the one that is fetched ahead);
 - activations, for R rows of the model's own clip, b bytes a value (2 in bf16, 4 in fp32). A block keeps for the way back, of every token
   of a stream, 23 values of the width D (inputs of the norms, projections, attentions and gates) and 2 of the ffn's width F; of every token
   of text and voice, 3 D (keys before and after their norm, values). With all tokens L and conditions C of the streams in use and M blocks:
-  plain R b M (L (23 D + 2 F) + 3 C D); with checkpoints R b (M L D + L (23 D + 2 F) + 3 C D), the blocks' inputs and one block made again.
+  plain R b M (L (23 D + 2 F) + 3 C D); with checkpoints R b (M L D + L (23 D + 2 F) + 3 C D), the blocks' inputs and one block made again;
+  twice as much where `like` keeps a second pass.
 
 The activations are an estimate (tested against what autograd saves in a small model): embeddings, heads, the loss and what the allocator
 wastes are left out, and attention is taken to be fused, keeping no scores.
@@ -160,7 +162,7 @@ def estimate_memory(model: ModelConfig, stage: Stage, weights: list[Weight], ran
     plain, checkpointed = _activations(model, stage)
     unit, sharing = rows_of_one(stage, ranks) * size, ranks if sharded else 1
     return Memory(
-        weights=4 * values / sharing,
+        weights=4 * (values + (learned if stage.keep else 0)) / sharing,
         gradients=4 * learned / sharing,
         optimizer=(8 * learned - 4 * one_moment) / sharing,
         average=4 * values / sharing,
@@ -182,7 +184,8 @@ def _activations(model: ModelConfig, stage: Stage) -> tuple[int, int]:
         tokens, streams = tokens + _video_tokens(model), 2
     conditions = streams * (model.text.tokens + model.audio.max_voice_tokens)
     block = tokens * (KEPT_OF_WIDTH * c.dim + KEPT_OF_FFN * c.ffn_dim) + KEPT_OF_CONDITIONS * conditions * c.dim
-    return c.layers * block, c.layers * tokens * c.dim + block
+    passes = 2 if stage.like else 1
+    return passes * c.layers * block, passes * c.layers * tokens * c.dim + block
 
 
 def _gathered(weights: list[Weight], video: bool, layers: int) -> float:

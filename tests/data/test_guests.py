@@ -46,6 +46,8 @@ def test_a_corpus_without_guests_says_how_to_have_them(tmp_path: Path) -> None:
 
 def test_without_any_engine_the_error_says_how_to_have_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "manifest.jsonl").write_text("")
+    with pytest.raises(ValueError, match="at least 1 guest, got 0"):
+        prepare_guests(tmp_path, 0)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SpeechError, match="no guest could be recorded; to have their engines: apt-get install rhvoice"):
         prepare_guests(tmp_path, 60)

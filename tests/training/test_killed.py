@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -14,6 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from training.toy import MODEL, VOICE, toy_config, write_store
+
+from unitalking_core.training.config import Stage
+from unitalking_core.training.latents import LatentStore
+from unitalking_core.training.state import read_position
+from unitalking_core.training.trainer import STATE, Trainer
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,3 +66,22 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None
     assert once.keys() == again.keys()
     for name, value in once.items():
         assert torch.equal(value, again[name]), f"{name}, killed after line {kill_after}"
+
+
+def test_asked_to_end_it_saves_while_it_makes_steps_and_ends_at_once_before(tmp_path: Path) -> None:
+    config, heard = toy_config(tmp_path, dataclasses.replace(VOICE, steps=4), export_every=2), []
+
+    def open_store(_: Stage) -> LatentStore:
+        heard.append(signal.getsignal(signal.SIGTERM))
+        return write_store(tmp_path / "latents")
+
+    def ask(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert not Trainer(config, MODEL, open_store, ask).run()
+    assert heard == [before]
+    assert signal.getsignal(signal.SIGTERM) == before
+    position = read_position(tmp_path / STATE)
+    assert position is not None
+    assert position["total"] == 2

@@ -211,6 +211,9 @@ def test_it_is_written_and_read_whole(tmp_path: Path) -> None:
     other = dataclasses.replace(GUIDED, audio=dataclasses.replace(GUIDED.audio, std=(2.0,) * 3))
     with pytest.raises(LikenessError, match="made by another codec; remove it"):
         Likeness.load(tmp_path / "likeness.safetensors", other)
+    (tmp_path / "likeness.safetensors").write_text("no weights")
+    with pytest.raises(LikenessError, match=r"cannot be read.*remove it"):
+        Likeness.load(tmp_path / "likeness.safetensors", GUIDED)
 
 
 def test_known_by_heart_are_those_who_say_much(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def recorded(command: list[str], given: str = "", encoding: str = "utf-8") -> np
         target = Path(folder) / "speech.wav"
         line = [str(target) if part == "OUT" else part for part in command]
         try:
-            done = subprocess.run(line, input=given.encode(encoding, "ignore"), capture_output=True, timeout=PATIENCE_SECONDS)
+            done = subprocess.run(line, input=given.encode(encoding), capture_output=True, timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise SpeechError(f"{' '.join(command)} did not finish within {PATIENCE_SECONDS} s") from error
         if done.returncode or not target.exists() or target.stat().st_size < 1000:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import multiprocessing
 import random
 import shutil
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from .speakers import Speaker, stranger
 from .speech import changed
 from .utterances import write_tensors
 from .waveforms import SAMPLE_RATE, SpeechError, to_int16
+from .workers import side_by_side
 
 LOG = logging.getLogger(__name__)
 
@@ -170,8 +170,10 @@ def _spoken(rng: random.Random, language: str) -> str:
 def prepare_guests(corpus: Path, count: int, workers: int = 1) -> int:
     """Record so many guests under `corpus`, or those that are missing; returns how many there are.
 
-    Raises SpeechError without any, ValueError for what is no corpus.
+    Raises SpeechError without any, ValueError for what is no corpus, and for counts below 1.
     """
+    if count < 1:
+        raise ValueError(f"there must be at least 1 guest, got {count}")
     if not (corpus / "manifest.jsonl").is_file():
         raise ValueError(f"{corpus} is no corpus: manifest.jsonl is missing")
     absent = sorted({f"{who.engine} {who.voice}" for who in NATURAL if not who.installed()})
@@ -179,14 +181,8 @@ def prepare_guests(corpus: Path, count: int, workers: int = 1) -> int:
         LOG.warning("guests are left out (%s); to have all: %s", ", ".join(absent), INSTALL)
     folder = corpus / "guests"
     folder.mkdir(parents=True, exist_ok=True)
-    pool = multiprocessing.get_context("spawn").Pool(workers, _one_thread) if workers > 1 else None
-    tasks = [(folder, index) for index in range(count)]
-    try:
-        made = sum(pool.imap(_task, tasks) if pool else map(_task, tasks))
-    finally:
-        if pool:
-            pool.terminate()
-            pool.join()
+    with side_by_side(workers) as each:
+        made = sum(each(_task, [(folder, index) for index in range(count)]))
     if not made:
         raise SpeechError(f"no guest could be recorded; to have their engines: {INSTALL}")
     return made
@@ -194,10 +190,6 @@ def prepare_guests(corpus: Path, count: int, workers: int = 1) -> int:
 
 def _task(task: tuple[Path, int]) -> bool:
     return record(*task)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

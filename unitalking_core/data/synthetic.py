@@ -18,9 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import multiprocessing
 import random
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +32,7 @@ from .render import mouth_box, render, sample_motion
 from .speech import SAMPLE_RATE, Speaker, SpeechError, available_speakers, missing_engines, to_int16
 from .utterances import blend_speaks, make_voice, person_speaks, stranger_speaks, voice_name, write_tensors
 from .visemes import mouth_curves
+from .workers import side_by_side
 
 LOG = logging.getLogger(__name__)
 
@@ -139,12 +138,6 @@ def make_clip(out: Path, corpus: Corpus, job: Job) -> dict:
     return line
 
 
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def _voice_task(task: tuple[Path, Speaker, int]) -> None:
     make_voice(*task)
 
@@ -182,10 +175,6 @@ def _agree(out: Path, corpus: Corpus) -> None:
         else:
             return
     path.write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")
-
-
-def _results(pool, function, tasks: list) -> Iterator:  # noqa: ANN001 - a multiprocessing pool, or None for this process
-    yield from (pool.imap(function, tasks, chunksize=1) if pool else map(function, tasks))
 
 
 def prepare(
@@ -239,21 +228,15 @@ def prepare(
     done = _finished(manifest)
     todo = [(out, corpus, job) for job in jobs(corpus) if f"{job.split}-{job.index:06d}" not in done]
     LOG.info("%d clips are there, %d to make, %d speakers", len(done), len(todo), len(speakers))
-    # Fresh processes: a forked one could inherit a lock held by one of torch's threads.
-    pool = multiprocessing.get_context("spawn").Pool(workers, _one_thread) if workers > 1 else None
-    try:
-        for _ in _results(pool, _voice_task, [(out, speaker, number) for speaker in speakers for number in range(voices_per_speaker)]):
+    with side_by_side(workers) as each:
+        for _ in each(_voice_task, [(out, speaker, number) for speaker in speakers for number in range(voices_per_speaker)]):
             pass
         with manifest.open("a", encoding="utf-8") as file:
-            for count, line in enumerate(_results(pool, _clip_task, todo), 1):
+            for count, line in enumerate(each(_clip_task, todo), 1):
                 file.write(json.dumps(line) + "\n")
                 file.flush()
                 if count % 100 == 0 or count == len(todo):
                     LOG.info("%d of %d clips", count, len(todo))
-    finally:
-        if pool:
-            pool.terminate()
-            pool.join()
     return manifest
 
 

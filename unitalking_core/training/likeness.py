@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -51,7 +51,7 @@ OFTEN = 4
 
 
 class LikenessError(ValueError):
-    """What voices are compared with was made for another codec."""
+    """What voices are compared with cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,15 @@ class Likeness:
 
     @classmethod
     def load(cls, path: Path, model: ModelConfig) -> Likeness:
-        """Raises LikenessError where the file's voices were encoded by another codec."""
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("codec") != json.dumps(described(model.audio)):
-                raise LikenessError(f"{path} was made by another codec; remove it to learn it again")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
+        """Raises LikenessError for a file that cannot be read, or whose voices were encoded by another codec."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                made_by = (file.metadata() or {}).get("codec")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
+        except SafetensorError as error:
+            raise LikenessError(f"{path} cannot be read ({error}); remove it to learn it again") from error
+        if made_by != json.dumps(described(model.audio)):
+            raise LikenessError(f"{path} was made by another codec; remove it to learn it again")
         state = {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
         encoder = VoiceEncoder(state["enter.weight"].shape[1])
         encoder.load_state_dict(state)

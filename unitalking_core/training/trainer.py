@@ -95,17 +95,13 @@ class Trainer:
         resumed = state.is_file()
         board, writes = self.config.tensorboard, self.accelerator.is_main_process
         self.journal = Journal(self.folder, position["total"], position["pending"], tensorboard=board, writes=writes)
-        previous = signal.signal(signal.SIGTERM, self._stop)
-        try:
-            while position["stage"] < len(self.config.stages):
-                stage = self.config.stages[position["stage"]]
-                if not self._run_stage(stage, position, resumed and position["step"] > 0, until):
-                    return False
-                position |= {"stage": position["stage"] + 1, "step": 0, "clips": None, "pending": None}
-                save_state(state, self.learner, self.average, [], position)
-            return True
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+        while position["stage"] < len(self.config.stages):
+            stage = self.config.stages[position["stage"]]
+            if not self._run_stage(stage, position, resumed and position["step"] > 0, until):
+                return False
+            position |= {"stage": position["stage"] + 1, "step": 0, "clips": None, "pending": None}
+            save_state(state, self.learner, self.average, [], position)
+        return True
 
     def _run_stage(self, stage: Stage, position: dict[str, Any], resumed: bool, until: int | None) -> bool:
         with self.accelerator.main_process_first():
@@ -128,6 +124,16 @@ class Trainer:
             "stage %s: %d training clips, %.2fM parameters trained, from step %d of %d", stage.name, batches.in_training,
             sum(p.numel() for p in self.learner.parameters() if p.requires_grad) / 1e6, position["step"], stage.steps,
         )  # fmt: skip
+        # From here on there are steps to save. Encoding, which may take hours, ends at once: a store only grows.
+        previous = signal.signal(signal.SIGTERM, self._stop)
+        try:
+            return self._make_steps(model, optimizers, stage, batches, position, until)
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+    def _make_steps(
+        self, model: torch.nn.Module, optimizers: list, stage: Stage, batches: Batches, position: dict[str, Any], until: int | None
+    ) -> bool:
         ahead = (position["step"] * stage.accumulate, stage.steps * stage.accumulate)
         drawn = draw_ahead(batches, *ahead, self.config.workers, pinned=self.accelerator.device.type == "cuda")
         progress = open_progress(stage.name, position["step"], stage.steps, shown=self.rank == 0)

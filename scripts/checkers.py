@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def program(name: str) -> str:
     found = python.with_name(PROGRAMS[name] + python.suffix)
     if not found.exists():
         say(f"Getting {name} {CHECKERS[name]} ...")
-        pip = [str(python), "-m", "pip", "-q", "--disable-pip-version-check", "install", f"{name}=={CHECKERS[name]}"]
+        pip = [str(python), "-m", "pip", "-q", "--disable-pip-version-check", "install", "--no-compile", f"{name}=={CHECKERS[name]}"]
         for command in ([sys.executable, "-m", "venv", str(folder)], pip):
             ran = subprocess.run(command, capture_output=True, text=True)
             if ran.returncode:
@@ -55,7 +56,6 @@ def registry() -> list[str]:
 
 def workflows() -> list[str]:
     """Findings of `comfy workflow validate` on every template and its API twin, against the nodes of a real server."""
-    comfy, found = program("comfy-cli"), []
     with tempfile.TemporaryDirectory() as folder:
         nodes = Path(folder) / "object_info.json"
         with ComfyServer(host.prepare(), ["--cpu", "--disable-api-nodes"]) as server:
@@ -64,14 +64,19 @@ def workflows() -> list[str]:
             if path.name.startswith((templates.FULL_SIZE, templates.NAVA)):
                 have_its_files(known, json.loads(path.read_text(encoding="utf-8")))
         nodes.write_text(json.dumps(known), encoding="utf-8")
-        for path in sorted((host.ROOT / "workflows").rglob("*.json")):
-            options = ["--json", "--skip-prompt", "--where", "local", "workflow", "validate"]
-            said = run(comfy, *options, "--workflow", str(path), "--input", str(nodes))
-            answer = next((json.loads(line) for line in said.splitlines() if line.startswith("{")), None)
-            data = (answer or {}).get("data") or {}
-            if not data.get("valid") or data["error_count"] or data["warning_count"]:
-                found.append(f"comfy workflow validate {path.name}: {said.strip()[-1000:]}")
-    return found
+        with ThreadPoolExecutor() as at_once:
+            paths = sorted((host.ROOT / "workflows").rglob("*.json"))
+            return [finding for finding in at_once.map(lambda path: workflow(path, nodes), paths) if finding]
+
+
+def workflow(path: Path, nodes: Path) -> str:
+    """What is found in one workflow by the description of all nodes in the file `nodes`, or nothing."""
+    options = ["--json", "--skip-prompt", "--where", "local", "workflow", "validate"]
+    said = run(program("comfy-cli"), *options, "--workflow", str(path), "--input", str(nodes))
+    answer = next((json.loads(line) for line in said.splitlines() if line.startswith("{")), None)
+    data = (answer or {}).get("data") or {}
+    fits = data.get("valid") and not data["error_count"] and not data["warning_count"]
+    return "" if fits else f"comfy workflow validate {path.name}: {said.strip()[-1000:]}"
 
 
 def have_its_files(known: dict[str, Any], prompt: dict[str, Any]) -> None:

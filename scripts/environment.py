@@ -82,18 +82,19 @@ def _create(folder: Path, base: Path, parent: Path | None) -> None:
 
 def _install(python: Path, names: list[str], log: Path, pinned: bool) -> None:
     if pinned:
-        if _pip(python, ["install", "-c", str(CONSTRAINTS), *names], log):
+        if _pip(python, ["-c", str(CONSTRAINTS), *names], log):
             return
         text = log.read_text(errors="replace")
         if "No matching distribution" not in text and "ResolutionImpossible" not in text:
             raise Problem(_explain(log))
         say("The tested versions cannot be had for this Python; trying the newest ones instead.")
-    if not _pip(python, ["install", *names], log):
+    if not _pip(python, names, log):
         raise Problem(_explain(log))
 
 
 def _pip(python: Path, arguments: list[str], log: Path) -> bool:
-    command = [str(python), "-m", "pip", "--disable-pip-version-check", *arguments]
+    # Compiling all of it takes a minute, and only what is imported is ever needed.
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--no-compile", *arguments]
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
     with log.open("w", encoding="utf-8") as file, subprocess.Popen(command, **pipe) as pip:
         for line in pip.stdout or ():

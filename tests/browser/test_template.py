@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from tests.server.harness import ComfyServer
 
 pytestmark = pytest.mark.usefixtures("browser")
 TEMPLATE = "unitalking_nano_talking_portrait"
-TEMPLATES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+TEMPLATES = sorted((ROOT / "workflows").glob("*.json"))
 PREVIEW = "video-preview"
 """No input of any node: the front end puts it on core's LoadVideo once the file's preview has loaded, and sends it along from then on."""
 
@@ -30,13 +32,18 @@ def test_open_run_watch_and_drop_back(comfy: ComfyServer, vue_nodes: bool) -> No
     assert visit.errors == []
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_the_api_twin_is_the_template(comfy: ComfyServer, name: str) -> None:
+@pytest.fixture(scope="module")
+def sent(comfy: ComfyServer, browser: None) -> dict[str, Any]:
+    """What the front end would send for every template, by file."""
+    return run_browser("as_prompt.mjs", comfy.url, {"files": [str(path) for path in TEMPLATES]}).result
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+def test_the_api_twin_is_the_template(sent: dict[str, Any], template: Path) -> None:
     """What the front end would send for the template is the file in workflows/api."""
-    order = {"name": name, "pack": "ComfyUI-UniTalking"}
-    sent = run_browser("as_prompt.mjs", comfy.url, order).result
-    twin = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text())
-    for node in sent.values():
+    prompt = sent[str(template)]
+    twin = json.loads((template.parent / "api" / template.name).read_text())
+    for node in prompt.values():
         node["inputs"].pop(PREVIEW, None)
     keys = ("class_type", "inputs")
-    assert {i: {k: node[k] for k in keys} for i, node in sent.items()} == {i: {k: node[k] for k in keys} for i, node in twin.items()}
+    assert {i: {k: node[k] for k in keys} for i, node in prompt.items()} == {i: {k: node[k] for k in keys} for i, node in twin.items()}

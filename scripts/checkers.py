@@ -56,6 +56,7 @@ def registry() -> list[str]:
 
 def workflows() -> list[str]:
     """Findings of `comfy workflow validate` on every template and its API twin, against the nodes of a real server."""
+    comfy = program("comfy-cli")
     with tempfile.TemporaryDirectory() as folder:
         nodes = Path(folder) / "object_info.json"
         with ComfyServer(host.prepare(), ["--cpu", "--disable-api-nodes"]) as server:
@@ -66,13 +67,13 @@ def workflows() -> list[str]:
         nodes.write_text(json.dumps(known), encoding="utf-8")
         with ThreadPoolExecutor() as at_once:
             paths = sorted((host.ROOT / "workflows").rglob("*.json"))
-            return [finding for finding in at_once.map(lambda path: workflow(path, nodes), paths) if finding]
+            return [finding for finding in at_once.map(lambda path: workflow(comfy, path, nodes), paths) if finding]
 
 
-def workflow(path: Path, nodes: Path) -> str:
+def workflow(comfy: str, path: Path, nodes: Path) -> str:
     """What is found in one workflow by the description of all nodes in the file `nodes`, or nothing."""
     options = ["--json", "--skip-prompt", "--where", "local", "workflow", "validate"]
-    said = run(program("comfy-cli"), *options, "--workflow", str(path), "--input", str(nodes))
+    said = run(comfy, *options, "--workflow", str(path), "--input", str(nodes))
     answer = next((json.loads(line) for line in said.splitlines() if line.startswith("{")), None)
     data = (answer or {}).get("data") or {}
     fits = data.get("valid") and not data["error_count"] and not data["warning_count"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from tests.server.harness import ComfyServer
 
 pytestmark = pytest.mark.usefixtures("browser")
 TEMPLATE = "unitalking_nano_talking_portrait"
-TEMPLATES = sorted((ROOT / "workflows").glob("*.json"))
+TEMPLATES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 PREVIEW = "video-preview"
 """No input of any node: the front end puts it on core's LoadVideo once the file's preview has loaded, and sends it along from then on."""
 
@@ -34,16 +33,15 @@ def test_open_run_watch_and_drop_back(comfy: ComfyServer, vue_nodes: bool) -> No
 
 @pytest.fixture(scope="module")
 def sent(comfy: ComfyServer, browser: None) -> dict[str, Any]:
-    """What the front end would send for every template, by file."""
-    return run_browser("as_prompt.mjs", comfy.url, {"files": [str(path) for path in TEMPLATES]}).result
+    """What the front end would send for every template, all of which its template browser offers."""
+    return run_browser("as_prompt.mjs", comfy.url, {"names": TEMPLATES, "pack": "ComfyUI-UniTalking"}).result
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
-def test_the_api_twin_is_the_template(sent: dict[str, Any], template: Path) -> None:
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_api_twin_is_the_template(sent: dict[str, Any], name: str) -> None:
     """What the front end would send for the template is the file in workflows/api."""
-    prompt = sent[str(template)]
-    twin = json.loads((template.parent / "api" / template.name).read_text())
-    for node in prompt.values():
+    twin = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text())
+    for node in sent[name].values():
         node["inputs"].pop(PREVIEW, None)
     keys = ("class_type", "inputs")
-    assert {i: {k: node[k] for k in keys} for i, node in prompt.items()} == {i: {k: node[k] for k in keys} for i, node in twin.items()}
+    assert {i: {k: node[k] for k in keys} for i, node in sent[name].items()} == {i: {k: node[k] for k in keys} for i, node in twin.items()}
